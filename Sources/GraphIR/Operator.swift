@@ -1,0 +1,91 @@
+import TensorCore
+
+/// What a `call_function` node calls: as much of an operator as a graph has to know.
+///
+/// Operators are compared by identity: one operator is one object.
+public protocol Operator: AnyObject, Sendable {
+  var schema: OperatorSchema { get }
+  var traits: OperatorTraits { get }
+
+  /// Runs the operator. With fake tensors it gives fake results: this is also the shape rule.
+  ///
+  /// - Parameter arguments: One per schema parameter, defaults filled in (`OperatorSchema.bind`).
+  /// - Returns: The result; a tuple where the schema has several returns.
+  func evaluate(_ arguments: [Value]) throws -> Value
+}
+
+extension Operator {
+  public var name: OperatorName { schema.name }
+
+  /// Whether a call may be dropped when nothing uses its result.
+  public var isPure: Bool { !schema.isMutating && !traits.contains(.effectful) }
+}
+
+/// What a schema cannot say about an operator.
+public struct OperatorTraits: OptionSet, Hashable, Sendable {
+  public let rawValue: UInt16
+
+  public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+  /// Draws random numbers: two calls with the same arguments differ.
+  public static let random = OperatorTraits(rawValue: 1 << 0)
+  /// Does something besides computing its result, in program order.
+  public static let effectful = OperatorTraits(rawValue: 1 << 1)
+  /// Each element of the result depends on the elements at the same (broadcast) index alone.
+  public static let pointwise = OperatorTraits(rawValue: 1 << 2)
+  /// Folds elements along dimensions.
+  public static let reduction = OperatorTraits(rawValue: 1 << 3)
+  /// Costs far more arithmetic than memory traffic: worth saving rather than recomputing.
+  public static let computeBound = OperatorTraits(rawValue: 1 << 4)
+  /// Makes a tensor from no tensor.
+  public static let factory = OperatorTraits(rawValue: 1 << 5)
+  /// Its result's shape depends on the elements of its arguments.
+  public static let dataDependent = OperatorTraits(rawValue: 1 << 6)
+}
+
+/// Where a text form finds operators by name.
+public protocol OperatorTable: Sendable {
+  func lookup(_ name: OperatorName) -> (any Operator)?
+}
+
+/// A name such as `aten.add.Tensor`; the overload of an operator with a single one is `default`.
+public struct OperatorName: Hashable, Sendable {
+  public var namespace: String
+  public var base: String
+  public var overload: String
+
+  public init(_ namespace: String, _ base: String, _ overload: String = "default") {
+    self.namespace = namespace
+    self.base = base
+    self.overload = overload
+  }
+}
+
+extension OperatorName: LosslessStringConvertible {
+  public var description: String { "\(namespace).\(base).\(overload)" }
+
+  public init?(_ description: String) {
+    let parts = description.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 3, parts.allSatisfy({ !$0.isEmpty }) else { return nil }
+    self.init(String(parts[0]), String(parts[1]), String(parts[2]))
+  }
+}
+
+/// `operator.getitem(sequence, index)`: picks one result of a call that gives several.
+public final class GetItem: Operator {
+  public static let shared = GetItem()
+
+  public let schema = OperatorSchema(
+    name: OperatorName("operator", "getitem"),
+    parameters: [.init("sequence", .anything), .init("index", .int)], returns: [.init(.anything)])
+  public let traits: OperatorTraits = []
+
+  private init() {}
+
+  public func evaluate(_ arguments: [Value]) throws -> Value {
+    guard arguments.count == 2, let elements = arguments[0].elements, case .int(let index) = arguments[1],
+      elements.indices.contains(index.value)
+    else { throw GraphError(.invalidArgument, "operator.getitem needs a sequence and an index inside it") }
+    return elements[index.value]
+  }
+}

@@ -1,0 +1,85 @@
+import TensorCore
+
+/// What a loop computes for one index: an expression over the elements it loads.
+///
+/// Operands of an operation are expected to have one dtype; a `constant` takes the dtype of what it stands beside.
+/// float16 and bfloat16 are computed in float32 and rounded where a value is cast or stored.
+public indirect enum ScalarExpression: Hashable, Sendable {
+  /// The element that the kernel's load of this number reads.
+  case load(Int)
+  /// The result of the kernel's reduction of this number.
+  case reduced(Int)
+  case constant(Scalar)
+  /// The coordinate along a dimension of the iteration space, as int64.
+  case coordinate(Int)
+  case unary(UnaryOperation, ScalarExpression)
+  case binary(BinaryOperation, ScalarExpression, ScalarExpression)
+  /// The second where the first (a bool) holds, else the third.
+  case select(ScalarExpression, ScalarExpression, ScalarExpression)
+  case cast(DType, ScalarExpression)
+}
+
+/// Operations on one number. Those on floating-point numbers alone expect one.
+public enum UnaryOperation: String, CaseIterable, Hashable, Sendable {
+  case negate, absolute, sign, reciprocal
+  case exp, expm1, log, log1p, log2, log10
+  case sqrt, rsqrt, sin, cos, tanh, erf
+  case floor, ceil, round, truncate
+  /// bool → bool
+  case logicalNot
+  /// Integers: every bit flipped; bool: as `logicalNot`.
+  case bitwiseNot
+  /// → bool
+  case isNaN
+}
+
+/// Operations on two numbers of one dtype.
+public enum BinaryOperation: String, CaseIterable, Hashable, Sendable {
+  case add, subtract, multiply
+  /// Floating point: IEEE division. Integers: rounded toward zero; 0 where the divisor is 0.
+  case divide
+  /// Rounded toward negative infinity.
+  case floorDivide
+  /// The remainder that goes with `floorDivide`: it has the divisor's sign.
+  case remainder
+  case power
+  /// A NaN on either side gives NaN.
+  case minimum, maximum
+  case bitwiseAnd, bitwiseOr, bitwiseXor
+  // → bool; comparisons with NaN are false, `notEqual` true
+  case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual
+
+  public var isComparison: Bool {
+    switch self {
+    case .equal, .notEqual, .less, .lessOrEqual, .greater, .greaterOrEqual: true
+    default: false
+    }
+  }
+}
+
+extension ScalarExpression: ExpressibleByFloatLiteral, ExpressibleByIntegerLiteral {
+  public init(floatLiteral value: Double) { self = .constant(.double(value)) }
+  public init(integerLiteral value: Int) { self = .constant(.int(value)) }
+
+  public static func + (a: Self, b: Self) -> Self { .binary(.add, a, b) }
+  public static func - (a: Self, b: Self) -> Self { .binary(.subtract, a, b) }
+  public static func * (a: Self, b: Self) -> Self { .binary(.multiply, a, b) }
+  public static func / (a: Self, b: Self) -> Self { .binary(.divide, a, b) }
+  public static prefix func - (a: Self) -> Self { .unary(.negate, a) }
+
+  public static func .== (a: Self, b: Self) -> Self { .binary(.equal, a, b) }
+  public static func .< (a: Self, b: Self) -> Self { .binary(.less, a, b) }
+  public static func .<= (a: Self, b: Self) -> Self { .binary(.lessOrEqual, a, b) }
+  public static func .> (a: Self, b: Self) -> Self { .binary(.greater, a, b) }
+  public static func .>= (a: Self, b: Self) -> Self { .binary(.greaterOrEqual, a, b) }
+}
+
+public func exp(_ x: ScalarExpression) -> ScalarExpression { .unary(.exp, x) }
+public func log(_ x: ScalarExpression) -> ScalarExpression { .unary(.log, x) }
+public func sqrt(_ x: ScalarExpression) -> ScalarExpression { .unary(.sqrt, x) }
+public func rsqrt(_ x: ScalarExpression) -> ScalarExpression { .unary(.rsqrt, x) }
+public func tanh(_ x: ScalarExpression) -> ScalarExpression { .unary(.tanh, x) }
+public func erf(_ x: ScalarExpression) -> ScalarExpression { .unary(.erf, x) }
+public func select(
+  _ condition: ScalarExpression, _ then: ScalarExpression, _ otherwise: ScalarExpression
+) -> ScalarExpression { .select(condition, then, otherwise) }

@@ -1,0 +1,55 @@
+import Foundation
+
+/// A block of memory that tensors share, with a version that every write in place advances.
+///
+/// A *fake* storage has a size and an identity and no memory: shape propagation and alias tracking run on it unchanged.
+public final class Storage {
+  public let device: Device
+  public private(set) var byteCount: Int
+  /// Start of the memory, aligned to 64 bytes if allocated here; nil for a fake storage.
+  public private(set) var baseAddress: UnsafeMutableRawPointer?
+  /// The number of writes in place so far. Views of one storage share it; autograd checks it.
+  public private(set) var version = 0
+  public let isFake: Bool
+
+  private let deallocator: (@Sendable (UnsafeMutableRawPointer) -> Void)?
+
+  /// Allocates memory, uninitialized.
+  ///
+  /// - Throws: `TensorError` with code `allocationFailed` where the system has none to give.
+  public convenience init(byteCount: Int, device: Device = .cpu) throws(TensorError) {
+    guard device.kind == .cpu else { throw TensorError(.wrongDevice, "no allocator for device \(device)") }
+    var address: UnsafeMutableRawPointer?
+    guard byteCount >= 0, posix_memalign(&address, 64, max(byteCount, 64)) == 0, let address else {
+      throw TensorError(.allocationFailed, "could not allocate \(byteCount) bytes")
+    }
+    self.init(adopting: address, byteCount: byteCount, device: device) { free($0) }
+  }
+
+  /// Adopts memory without a copy; `deallocator` runs once, when the last tensor over it is gone.
+  public init(
+    adopting address: UnsafeMutableRawPointer, byteCount: Int, device: Device = .cpu,
+    deallocator: @escaping @Sendable (UnsafeMutableRawPointer) -> Void
+  ) {
+    self.device = device
+    self.byteCount = byteCount
+    self.baseAddress = address
+    self.isFake = false
+    self.deallocator = deallocator
+  }
+
+  /// A storage of a size and an identity, without memory.
+  public init(fakeByteCount: Int, device: Device = .cpu) {
+    self.device = device
+    self.byteCount = fakeByteCount
+    self.isFake = true
+    self.deallocator = nil
+  }
+
+  deinit {
+    if let baseAddress { deallocator?(baseAddress) }
+  }
+
+  /// Records a write in place.
+  public func bumpVersion() { version += 1 }
+}

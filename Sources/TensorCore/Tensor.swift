@@ -1,0 +1,87 @@
+/// A view of typed elements in a storage.
+///
+/// A class, since identity matters: the same tensor passed twice is one tensor, and a leaf keeps its gradient.
+/// It is not `Sendable`: memory and autograd state are shared and mutable.
+public final class Tensor {
+  public package(set) var storage: Storage
+  public package(set) var layout: Layout
+  public let dtype: DType
+
+  /// What autograd keeps about this tensor; nil until it takes part.
+  package var autogradMeta: AutogradMeta?
+  /// How this tensor was made as a view of another; nil for a tensor that is no view.
+  package var viewMeta: ViewMeta?
+
+  /// A tensor over existing storage.
+  ///
+  /// - Throws: `TensorError` where the layout reaches outside the storage.
+  public init(storage: Storage, layout: Layout, dtype: DType) throws(TensorError) {
+    let range = layout.elementRange
+    _ = try layout.requiredElementCount()
+    guard range.isEmpty || (range.lowerBound >= 0 && range.upperBound <= storage.byteCount / dtype.byteCount) else {
+      throw TensorError(
+        .outOfBounds,
+        "sizes \(layout.sizes), strides \(layout.strides), offset \(layout.offset) reach outside a storage of \(storage.byteCount / dtype.byteCount) elements"
+      )
+    }
+    self.storage = storage
+    self.layout = layout
+    self.dtype = dtype
+  }
+
+  /// A tensor over storage whose layout is known to fit.
+  package init(unchecked storage: Storage, layout: Layout, dtype: DType) {
+    self.storage = storage
+    self.layout = layout
+    self.dtype = dtype
+  }
+
+  /// A dense tensor with new, uninitialized memory.
+  public convenience init(uninitialized layout: Layout, dtype: DType, device: Device = .cpu) throws(TensorError) {
+    let count = try layout.requiredElementCount()
+    let (byteCount, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
+    if overflow {
+      throw TensorError(.invalidSize, "a \(dtype) tensor of sizes \(layout.sizes) is too large to address")
+    }
+    self.init(unchecked: try Storage(byteCount: byteCount, device: device), layout: layout, dtype: dtype)
+  }
+
+  /// A tensor without memory, over a fake storage of its own.
+  public convenience init(fake layout: Layout, dtype: DType, device: Device = .cpu) throws(TensorError) {
+    let count = try layout.requiredElementCount()
+    let (byteCount, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
+    if overflow {
+      throw TensorError(.invalidSize, "a \(dtype) tensor of sizes \(layout.sizes) is too large to address")
+    }
+    self.init(unchecked: Storage(fakeByteCount: byteCount, device: device), layout: layout, dtype: dtype)
+  }
+
+  public var device: Device { storage.device }
+  public var sizes: [SymInt] { layout.sizes }
+  public var strides: [SymInt] { layout.strides }
+  public var rank: Int { layout.rank }
+  public var elementCount: Int { layout.elementCount.value }
+  public var isContiguous: Bool { layout.isContiguous }
+  /// Whether this tensor has no memory, as while a function is captured.
+  public var isFake: Bool { storage.isFake }
+  /// The sizes as integers.
+  public var shape: [Int] { layout.sizes.values }
+
+  /// Address of the element at index zero; nil for a fake tensor.
+  public var dataAddress: UnsafeMutableRawPointer? {
+    storage.baseAddress.map { $0 + layout.offset.value * dtype.byteCount }
+  }
+}
+
+/// Autograd's state on a tensor. A tensor only carries it; the layers above subclass it.
+open class AutogradMeta {
+  public init() {}
+}
+
+/// How a view was made. A tensor only carries it; the layers above subclass it.
+open class ViewMeta {
+  /// The tensor at the root of the chain of views; itself no view.
+  public let base: Tensor
+
+  public init(base: Tensor) { self.base = base }
+}
