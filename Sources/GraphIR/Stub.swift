@@ -1,0 +1,1 @@
+extension OperatorSchema { public init(parsing: String) throws { throw GraphError(.syntax, "") } }

@@ -1,0 +1,180 @@
+import GraphIR
+import LoopIR
+import TensorCore
+
+/// One operator, whole: schema, how it is executed, its shape rule, its derivative.
+///
+/// Definitions are written once, as `static let`s of `OperatorLibrary` or of a user's own, by a constructor for the kind of
+/// operator (`pointwise`, `view`, …) and the chained methods below.
+public final class OperatorDefinition: Operator, @unchecked Sendable {
+  // Sendable: every `var` is set while the definition is being written, before anyone else sees it.
+  public let schema: OperatorSchema
+  public private(set) var traits: OperatorTraits
+  public let implementation: Implementation
+  /// How gradients flow, one formula per group of parameters; nil where no derivative is defined.
+  public private(set) var derivative: [DerivativeFormula]?
+  /// The operator in terms of simpler ones, for a compiler or user that wants those.
+  public private(set) var decomposition: (@Sendable (OperatorCall) throws -> Value)?
+  /// The variant that writes its result into `self`; nil where there is none.
+  public private(set) var inPlaceVariantDefinition: OperatorDefinition?
+  public let mutates: Bool
+
+  /// How a call is executed.
+  public enum Implementation: Sendable {
+    /// New results, computed by loop kernels.
+    case kernel(shape: ShapeRule, lowering: Lowering)
+    /// New results, computed by Swift code on whole tensors.
+    case host(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
+    /// Results that share the first argument's memory; nothing is computed.
+    case view(ViewRule)
+    /// The functional operator's result, written into the first argument.
+    case inPlace(of: OperatorDefinition)
+    /// Other operators: what autograd and capture see is the calls that `body` makes.
+    case composite(@Sendable (OperatorCall) throws -> Value)
+  }
+
+  /// Metadata of each result. The calls's tensors may be fake: only their metadata may be read.
+  public typealias ShapeRule = @Sendable (OperatorCall) throws -> [TensorMeta]
+  /// Layout of each result over the first argument's storage.
+  public typealias ViewRule = @Sendable (OperatorCall) throws -> [Layout]
+  /// Appends kernels that write the results. Results are dense, or `self` of an in-place variant.
+  public typealias Lowering =
+    @Sendable (_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws -> Void
+
+  /// - Precondition: `schema` is well-formed: a definition is program text.
+  public init(_ schema: String, traits: OperatorTraits = [], _ implementation: Implementation) {
+    do {
+      self.schema = try OperatorSchema(parsing: schema)
+    } catch {
+      preconditionFailure("\(error)")
+    }
+    self.traits = traits
+    self.implementation = implementation
+    self.mutates = self.schema.isMutating
+  }
+
+  private init(inPlaceVariantOf functional: OperatorDefinition) {
+    var schema = functional.schema
+    schema.name.base += "_"
+    let alias = AliasAnnotation(["a"], isWrite: true)
+    schema.parameters[0].alias = alias
+    schema.returns = [.init(.tensor, alias: alias)]
+    self.schema = schema
+    self.traits = functional.traits
+    self.implementation = .inPlace(of: functional)
+    self.derivative = functional.derivative
+    self.mutates = true
+  }
+
+  /// The variant that writes its result into `self`.
+  ///
+  /// - Precondition: The operator has one.
+  public var inPlace: OperatorDefinition {
+    guard let inPlaceVariantDefinition else { preconditionFailure("\(name) has no in-place variant") }
+    return inPlaceVariantDefinition
+  }
+
+  // MARK: - Writing a definition
+
+  /// Adds the variant that writes into `self`; call it last, it shares what was said before.
+  public func inPlaceVariant() -> OperatorDefinition {
+    inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self)
+    return self
+  }
+
+  public func with(_ more: OperatorTraits) -> OperatorDefinition {
+    traits.formUnion(more)
+    return self
+  }
+
+  /// The gradient with respect to some parameters.
+  ///
+  /// - Parameters:
+  ///   - parameters: The parameters that `formula` gives a gradient for, in its order.
+  ///   - saved: Names of the parameters whose elements the formula reads; `result`, `result1`, … name results. Of
+  ///     everything else it may read the metadata.
+  ///   - formula: Written in tensor operations, so that it can be differentiated itself. Gradients may still be broadcast
+  ///     shapes: they are summed to the argument's size afterwards.
+  public func derivative(
+    of parameters: String..., saving saved: [String] = [],
+    _ formula: @escaping @Sendable (DerivativeContext) throws -> [Value]
+  ) -> OperatorDefinition {
+    derivative = (derivative ?? []) + [DerivativeFormula(schema, of: parameters, saving: saved, formula)]
+    return self
+  }
+
+  /// The gradient with respect to one parameter; nil is zero.
+  public func derivative(
+    of parameter: String = "self", saving saved: [String] = [],
+    _ formula: @escaping @Sendable (DerivativeContext) throws -> Tensor?
+  ) -> OperatorDefinition {
+    derivative(of: parameter, saving: saved) { context -> [Value] in
+      [try formula(context).map { .reference($0) } ?? .none]
+    }
+  }
+
+  /// Declares that no gradient flows through, as for comparisons and indices.
+  public func notDifferentiable() -> OperatorDefinition {
+    derivative = []
+    return self
+  }
+
+  public func decomposition(_ body: @escaping @Sendable (OperatorCall) throws -> Value) -> OperatorDefinition {
+    decomposition = body
+    return self
+  }
+}
+
+// MARK: - Calling
+
+extension OperatorDefinition {
+  public func evaluate(_ arguments: [Value]) throws -> Value { try Dispatcher.call(OperatorCall(self, arguments)) }
+
+  /// Calls the operator; omitted trailing arguments get their defaults.
+  public func call(_ arguments: [Value]) throws -> Value { try evaluate(schema.filled(arguments)) }
+
+  /// Calls an operator that gives one tensor.
+  public func callAsFunction(_ arguments: Value...) throws -> Tensor {
+    guard let tensor = try call(arguments).reference else {
+      throw OperatorError(.argument, name, "gives several results where one tensor was expected")
+    }
+    return tensor
+  }
+
+  /// Calls an operator that gives several tensors.
+  public func several(_ arguments: Value...) throws -> [Tensor] {
+    guard let results = try call(arguments).elements else {
+      throw OperatorError(.argument, name, "gives one result where several were expected")
+    }
+    return results.compactMap(\.reference)
+  }
+
+  /// - Throws: `OperatorError` with code `index` where there is no such dimension. A rank of 0 counts as 1, as in PyTorch.
+  func normalizedDimension(_ dimension: Int, rank: Int, parameter: String = "dim") throws -> Int {
+    let bound = max(rank, 1)
+    guard (-bound..<bound).contains(dimension) else {
+      throw OperatorError(
+        .index, name,
+        "argument '\(parameter)' must be in \(-bound)...\(bound - 1) for \(rank) dimensions, got \(dimension)")
+    }
+    return dimension < 0 ? dimension + bound : dimension
+  }
+}
+
+extension OperatorSchema {
+  /// The arguments with omitted trailing ones filled in by their defaults.
+  func filled(_ arguments: [Value]) throws -> [Value] {
+    if arguments.count == parameters.count { return arguments }
+    var result = arguments
+    for parameter in parameters.dropFirst(arguments.count) {
+      guard let value = parameter.defaultValue else {
+        throw OperatorError(.argument, name, "argument '\(parameter.name)' is missing")
+      }
+      result.append(value.widened())
+    }
+    guard result.count == parameters.count else {
+      throw OperatorError(.argument, name, "takes \(parameters.count) arguments, got \(arguments.count)")
+    }
+    return result
+  }
+}

@@ -1,0 +1,35 @@
+import GraphIR
+
+/// Why a call of an operator was refused. Nothing was written when one is thrown.
+public struct OperatorError: Error, Hashable, Sendable, CustomStringConvertible {
+  public enum Code: Hashable, Sendable {
+    case argument
+    case shape
+    case dtype
+    case device
+    case index
+    /// A write to memory that another element or operand also occupies.
+    case overlap
+    /// A value was read that does not exist while a function is captured.
+    case dataDependent
+    case notDifferentiable
+    case notImplemented
+    case notFinite
+  }
+
+  public var code: Code
+  public var name: OperatorName?
+  public var message: String
+  public var source: SourceLocation?
+
+  public init(_ code: Code, _ name: OperatorName? = nil, _ message: String, source: SourceLocation? = nil) {
+    self.code = code
+    self.name = name
+    self.message = message
+    self.source = source
+  }
+
+  public var description: String {
+    [source.map(\.description), name.map(\.description), message].compactMap(\.self).joined(separator: ": ")
+  }
+}

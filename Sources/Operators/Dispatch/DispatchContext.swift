@@ -1,0 +1,63 @@
+import GraphIR
+import TensorCore
+
+/// What decides how an operator call is handled, per thread.
+public final class DispatchContext {
+  private static let perThread = ThreadLocal { DispatchContext() }
+
+  /// The calling thread's context.
+  public static var current: DispatchContext { perThread.value }
+
+  /// Whether calls on tensors that require gradients are recorded.
+  public var isGradEnabled = true
+  /// Whether new tensors are kept out of autograd for good.
+  public var isInferenceMode = false
+  /// The innermost interceptor, if any; see `DispatchMode`.
+  public package(set) var mode: (any DispatchMode)?
+  /// Whether factories make fake tensors.
+  package var makesFakeTensors = false
+
+  init() {}
+
+  /// Runs `body` with another interceptor, or none.
+  package func withMode<Result>(_ mode: (any DispatchMode)?, _ body: () throws -> Result) rethrows -> Result {
+    let saved = self.mode
+    self.mode = mode
+    defer { self.mode = saved }
+    return try body()
+  }
+
+  package func withFakeTensors<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let saved = makesFakeTensors
+    makesFakeTensors = true
+    defer { makesFakeTensors = saved }
+    return try body()
+  }
+}
+
+/// Sees every operator call below autograd, in place of the kernels: how a function is captured.
+public protocol DispatchMode: AnyObject {
+  /// Stands in for a tensor before autograd sees it, as when a captured closure uses a tensor from outside.
+  func lift(_ tensor: Tensor) throws -> Tensor
+
+  /// Handles a call; `Dispatcher.execute` is what would have happened without the mode.
+  func dispatch(_ call: OperatorCall) throws -> Value
+}
+
+/// Autograd's side of the dispatch seam: found on the tensors that a call involves.
+open class AutogradDispatch: AutogradMeta {
+  /// Whether calls on the tensor are to be recorded.
+  open var requiresGrad: Bool { false }
+
+  /// Handles a call that involves a tensor which requires gradients, while grad mode is on; `Dispatcher.callBelowAutograd`
+  /// computes it.
+  open func dispatch(_ call: OperatorCall) throws -> Value { try Dispatcher.callBelowAutograd(call) }
+}
+
+extension Tensor {
+  /// What autograd keeps about this tensor, or about the base that it is a view of.
+  package var autogradDispatch: AutogradDispatch? {
+    guard let meta = autogradMeta ?? viewMeta?.base.autogradMeta else { return nil }
+    return unsafeDowncast(meta, to: AutogradDispatch.self)
+  }
+}

@@ -1,0 +1,108 @@
+import GraphIR
+import LoopIR
+import TensorCore
+
+/// The way of a call: lifted by a mode, decomposed if composite, recorded by autograd, handled by a mode (capture) or
+/// executed: on fake tensors by the shape rule alone, on real ones by the kernel as well.
+public enum Dispatcher {
+  public static func call(_ call: OperatorCall) throws -> Value {
+    let context = DispatchContext.current
+    var call = call
+    if let mode = context.mode {
+      for position in call.arguments.indices {
+        call.arguments[position] = try call.arguments[position].map { .reference(try mode.lift($0)) }
+      }
+    }
+    if case .composite(let body) = call.target.implementation { return try body(call) }
+    if context.isGradEnabled, let autograd = autograd(of: call) { return try autograd.dispatch(call) }
+    return try callBelowAutograd(call)
+  }
+
+  private static func autograd(of call: OperatorCall) -> AutogradDispatch? {
+    var found: AutogradDispatch?
+    _ = call.contains { tensor in
+      guard let dispatch = tensor.autogradDispatch, dispatch.requiresGrad else { return false }
+      found = dispatch
+      return true
+    }
+    return found
+  }
+
+  /// The call as it happens below autograd: nothing is recorded on a tape.
+  public static func callBelowAutograd(_ call: OperatorCall) throws -> Value {
+    if let mode = DispatchContext.current.mode { return try mode.dispatch(call) }
+    return try execute(call)
+  }
+
+  /// Computes a call, on real or fake tensors.
+  public static func execute(_ call: OperatorCall) throws -> Value {
+    let target = call.target
+    switch target.implementation {
+    case .composite(let body):
+      return try body(call)
+    case .view(let rule):
+      return pack(try makeViews(call, layouts: rule(call)), target)
+    case .inPlace(let functional):
+      return .reference(try InPlaceExecution.run(call, functional: functional))
+    case .kernel(let shape, let lowering):
+      let (results, isFake) = try allocate(shape(call), for: call)
+      if !isFake { try EagerKernels.run(call, results: results, lowering: lowering) }
+      return pack(results, target)
+    case .host(let shape, let body):
+      let (results, isFake) = try allocate(shape(call), for: call)
+      if !isFake { try body(call, results) }
+      return pack(results, target)
+    }
+  }
+
+  private static func makeViews(_ call: OperatorCall, layouts: [Layout]) throws -> [Tensor] {
+    let source = try call.tensor(0)
+    return layouts.enumerated().map { index, layout in
+      let view = Tensor(unchecked: source.storage, layout: layout, dtype: source.dtype)
+      view.viewMeta = ViewRecord(of: source, by: call, resultIndex: index)
+      return view
+    }
+  }
+
+  private static func allocate(_ metas: [TensorMeta], for call: OperatorCall) throws -> ([Tensor], isFake: Bool) {
+    let isFake = DispatchContext.current.makesFakeTensors || call.contains(where: \.isFake)
+    let results = try metas.map { meta in
+      isFake
+        ? try Tensor(fake: meta.layout, dtype: meta.dtype, device: meta.device)
+        : try Tensor(uninitialized: meta.layout, dtype: meta.dtype, device: meta.device)
+    }
+    return (results, isFake)
+  }
+
+  private static func pack(_ results: [Tensor], _ target: OperatorDefinition) -> Value {
+    if target.schema.returns.count > 1 { return .tuple(results.map { .reference($0) }) }
+    if case .list = target.schema.returns.first?.type { return .list(results.map { .reference($0) }) }
+    return results.first.map { .reference($0) } ?? .none
+  }
+}
+
+/// How a tensor came to be a view: the call that made it of its source.
+public final class ViewRecord: ViewMeta {
+  /// The tensor that the view was taken of; a view itself or the base.
+  public let source: Tensor
+  public let call: OperatorCall
+  /// Which of the call's results this view is.
+  public let resultIndex: Int
+  /// Whether gradients were recorded when the view was made.
+  public let madeWithGradEnabled: Bool
+
+  init(of source: Tensor, by call: OperatorCall, resultIndex: Int) {
+    self.source = source
+    self.call = call
+    self.resultIndex = resultIndex
+    self.madeWithGradEnabled = DispatchContext.current.isGradEnabled
+    super.init(base: source.viewMeta?.base ?? source)
+  }
+}
+
+extension Tensor {
+  public var isView: Bool { viewMeta != nil }
+
+  /// How this tensor was made as a view; nil for a tensor that is no view.
+  public var viewRecord: ViewRecord? { viewMeta.map { unsafeDowncast($0, to: ViewRecord.self) } }
+}

@@ -1,0 +1,65 @@
+import GraphIR
+import TensorCore
+
+/// Execution of an in-place variant: the functional operator's kernel, writing into `self`.
+enum InPlaceExecution {
+  static func run(_ call: OperatorCall, functional: OperatorDefinition) throws -> Tensor {
+    let destination = try call.tensor(0)
+    guard case .kernel(let shape, let lowering) = functional.implementation else {
+      throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
+    }
+    let meta = try shape(OperatorCall(functional, call.arguments))[0]
+    try check(meta, fits: destination, call)
+    if !destination.isFake {
+      let needsTemporary = try call.allTensors.dropFirst().contains { try overlapsPartially($0, destination, call) }
+      if needsTemporary {
+        let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
+        try EagerKernels.run(OperatorCall(functional, call.arguments), results: [temporary], lowering: lowering)
+        try EagerKernels.copy(temporary, to: destination)
+      } else {
+        try EagerKernels.run(OperatorCall(functional, call.arguments), results: [destination], lowering: lowering)
+      }
+    }
+    destination.storage.bumpVersion()
+    return destination
+  }
+
+  private static func check(_ meta: TensorMeta, fits destination: Tensor, _ call: OperatorCall) throws {
+    guard meta.sizes == destination.sizes else {
+      throw OperatorError(
+        .shape, call.target.name,
+        "the result's shape \(meta.sizes) is not the shape \(destination.sizes) it is written to")
+    }
+    guard TypePromotion.canCast(meta.dtype, to: destination.dtype) else {
+      throw OperatorError(
+        .dtype, call.target.name,
+        "a result of type \(meta.dtype) cannot be written to a tensor of type \(destination.dtype)")
+    }
+    guard !destination.layout.mayOverlapItself else {
+      throw OperatorError(
+        .overlap, call.target.name,
+        "several elements of the tensor written to share one place (strides \(destination.strides)); clone it first")
+    }
+  }
+
+  /// Whether an operand shares memory with the destination other than element by element.
+  ///
+  /// - Throws: `OperatorError` with code `overlap` where both are dense: each element read may have been overwritten.
+  private static func overlapsPartially(_ operand: Tensor, _ destination: Tensor, _ call: OperatorCall) throws -> Bool {
+    guard operand.storage === destination.storage, operand !== destination else { return false }
+    if operand.layout == destination.layout && operand.dtype == destination.dtype { return false }
+    let bytes = byteRange(operand).clamped(to: byteRange(destination))
+    if bytes.isEmpty { return false }
+    if operand.layout.isNonOverlappingAndDense && destination.layout.isNonOverlappingAndDense {
+      throw OperatorError(
+        .overlap, call.target.name, "an operand and the tensor written to share part of their memory; clone one first")
+    }
+    return true
+  }
+
+  private static func byteRange(_ tensor: Tensor) -> Range<Int> {
+    let elements = tensor.layout.elementRange
+    let size = tensor.dtype.byteCount
+    return elements.lowerBound * size..<elements.upperBound * size
+  }
+}
