@@ -134,8 +134,8 @@ extension JointStructure {
       isBackward[position] =
         isTangent[position] || inputs[position].contains { isBackward[$0] } || (mustWait && !isRepeatable(position))
     }
-    if let position = nodes.indices.first(where: { isForward[$0] && isBackward[$0] }) {
-      throw error("a forward output depends on this, which depends on a tangent", at: position)
+    for id in forwardOutputs.flatMap(\.references) where isBackward[position(id)] {
+      throw error("is a forward output and depends on a tangent", at: position(id))
     }
     for position in nodes.indices where hasEffect(position) && !isBackward[position] { isForward[position] = true }
     Self.spread(&isForward, to: inputs)

@@ -36,8 +36,9 @@ extension PartitionResult {
     }
     for id in joint.nodes where joint[id].target?.isPure == false {
       let name = joint[id].name
-      guard (forward.node(named: name) == nil) != (backward.node(named: name) == nil) else {
-        throw GraphError(.malformed, "has an effect and is not in exactly one half", node: name)
+      let calls = [forward, backward].count { half in half.node(named: name).map { half[$0].target != nil } ?? false }
+      guard calls == 1 else {
+        throw GraphError(.malformed, "has an effect and is called \(calls) times", node: name)
       }
     }
   }

@@ -31,6 +31,11 @@ public struct PartitionResult: Sendable {
 public struct CutSummary: Hashable, Sendable {
   public var cutValue: Int64
   public var flowValue: Int64
+
+  public init(cutValue: Int64, flowValue: Int64) {
+    self.cutValue = cutValue
+    self.flowValue = flowValue
+  }
 }
 
 /// A value that the forward graph hands to the backward graph.
