@@ -25,7 +25,7 @@ public struct DefaultPartition: Sendable {
     }
     var saved: [Int] = []
     for position in joint.nodes.indices.reversed() where isUsed[position] && runsForward[position] {
-      if case .getAttribute = joint.node(position).kind { continue }
+      if case .getAttribute = joint[position].kind { continue }
       if joint.isView(position) {
         for input in joint.inputs[position] { isUsed[input] = true }
         continue
@@ -44,10 +44,9 @@ public struct DefaultPartition: Sendable {
   private static func forwardNodes(_ joint: JointStructure) -> [Bool] {
     var runsForward = joint.isForward
     for position in joint.nodes.indices where !joint.isBackward[position] {
-      let node = joint.node(position)
-      if node.calls(GetItem.shared), let sequence = joint.inputs[position].first {
+      if joint.target(position) === GetItem.shared, let sequence = joint.inputs[position].first {
         runsForward[position] = runsForward[sequence]
-      } else if !node.metadata.isBackward {
+      } else if !joint[position].metadata.isBackward {
         runsForward[position] = true
       }
     }

@@ -69,27 +69,31 @@ struct JointSplitter {
   }
 
   private func describe(_ position: Int, _ outputs: [Int: Int], _ reason: SaveReason) throws(GraphError) -> SavedValue {
-    let node = joint.node(position)
+    let node = joint[position]
     let origin: SavedValue.Origin =
-      if joint.isPlaceholder(position) { .input } else if joint.isPlaceholder(joint.root[position]) { .viewOfInput }
-      else { outputs[position].map(SavedValue.Origin.output) ?? .computed }
+      if joint.isPlaceholder(position) { .input } else if joint.isPlaceholder(joint.root[position]) {
+        .viewOfInput
+      } else { outputs[position].map(SavedValue.Origin.output) ?? .computed }
     return SavedValue(
       name: node.name, value: try joint.value(position), byteCount: try joint.pinnedByteCount(position),
-      storage: joint.node(joint.root[position]).name,
+      storage: joint[joint.root[position]].name,
       origin: origin, reason: reason, operatorName: node.target?.name, source: node.metadata.source)
   }
 
   private func describe(_ position: Int) throws(GraphError) -> RecomputedValue {
-    let node = joint.node(position)
+    let node = joint[position]
     let isView = joint.isView(position)
     let reason: RecomputeReason =
-      if isView { .view } else if let tag = joint.tag(position) { .tag(tag) }
-      else if joint.inputs[position].isEmpty { .constant } else { .cheaper }
+      if isView { .view } else if let tag = joint.tag(position) { .tag(tag) } else if joint.inputs[position].isEmpty {
+        .constant
+      } else { .cheaper }
     return RecomputedValue(
       name: node.name, value: node.metadata.value,
-      byteCount: isView ? 0 : try node.metadata.value.map { value throws(GraphError) in
-        try joint.byteCount(of: value, at: position)
-      } ?? 0,
+      byteCount: isView
+        ? 0
+        : try node.metadata.value.map { value throws(GraphError) in
+          try joint.byteCount(of: value, at: position)
+        } ?? 0,
       reason: reason, operatorName: node.target?.name, source: node.metadata.source)
   }
 }
@@ -114,7 +118,7 @@ private struct GraphCopy {
   }
 
   mutating func add(_ position: Int) {
-    let node = joint.node(position)
+    let node = joint[position]
     switch node.kind {
     case .placeholder, .output: addInput(position, node.metadata.descriptor)
     case .getAttribute(let path): copies[position] = graph.getAttribute(path, name: node.name, metadata: node.metadata)
@@ -127,9 +131,9 @@ private struct GraphCopy {
   }
 
   mutating func addInput(_ position: Int, _ descriptor: Descriptor?) {
-    var metadata = joint.node(position).metadata
+    var metadata = joint[position].metadata
     metadata.descriptor = descriptor
-    copies[position] = graph.placeholder(joint.node(position).name, metadata: metadata)
+    copies[position] = graph.placeholder(joint[position].name, metadata: metadata)
   }
 
   func descriptors(_ outputs: some Collection<Descriptor>, saved: Int) -> [Descriptor] {

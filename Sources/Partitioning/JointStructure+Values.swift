@@ -9,7 +9,7 @@ enum SavableKind {
 extension JointStructure {
   /// - Throws: `GraphError` where the node has no metadata.
   func value(_ position: Int) throws(GraphError) -> MetaValue {
-    guard let value = node(position).metadata.value else {
+    guard let value = self[position].metadata.value else {
       throw error("has no metadata: propagate shapes through the joint graph before partitioning it", at: position)
     }
     return value
@@ -28,7 +28,7 @@ extension JointStructure {
   func obstacleToSaving(_ position: Int) throws(GraphError) -> String? {
     if try savableKind(position) == nil { return "it is neither a tensor nor a number" }
     if let writer = writer[root[position]] {
-      return "'\(node(writer).name)' writes to \(root[position] == position ? "it" : "its storage")"
+      return "'\(self[writer].name)' writes to \(root[position] == position ? "it" : "its storage")"
     }
     return nil
   }
@@ -42,10 +42,9 @@ extension JointStructure {
 
   /// The tag of a node; a part of a tuple has the tuple's unless it has its own. An input has none: no operator makes it.
   func tag(_ position: Int) -> RecomputeTag? {
-    let node = node(position)
-    if node.isPlaceholder { return nil }
-    if let tag = node.metadata.recompute { return tag }
-    guard node.calls(GetItem.shared), let sequence = inputs[position].first else { return nil }
+    if isPlaceholder(position) { return nil }
+    if let tag = self[position].metadata.recompute { return tag }
+    guard target(position) === GetItem.shared, let sequence = inputs[position].first else { return nil }
     return tag(sequence)
   }
 

@@ -72,7 +72,7 @@ struct JointStructure {
   var forwardOutputs: ArraySlice<GraphArgument> { results[..<forwardOutputCount] }
   var gradients: ArraySlice<GraphArgument> { results[forwardOutputCount...] }
 
-  func node(_ position: Int) -> Node { graph[nodes[position]] }
+  subscript(position: Int) -> Node { _read { yield graph[nodes[position]] } }
   func position(_ id: NodeID) -> Int { Int(positions[Int(id.index)]) }
   func isPlaceholder(_ position: Int) -> Bool { graph[nodes[position]].isPlaceholder }
   func target(_ position: Int) -> (any Operator)? { graph[nodes[position]].target }
@@ -86,7 +86,7 @@ struct JointStructure {
   func isView(_ position: Int) -> Bool { root[position] != position && target(position)?.isPure == true }
 
   func error(_ message: String, at position: Int) -> GraphError {
-    let node = node(position)
+    let node = self[position]
     return GraphError(.malformed, message, node: node.name, source: node.metadata.source)
   }
 }
@@ -96,7 +96,7 @@ struct JointStructure {
 extension JointStructure {
   private mutating func findTangents() throws(GraphError) {
     for position in nodes.indices where isPlaceholder(position) {
-      switch node(position).metadata.descriptor {
+      switch self[position].metadata.descriptor {
       case .tangent: isTangent[position] = true
       case nil: throw error("an input of a joint graph needs a descriptor: without one, is it a tangent?", at: position)
       default: break
@@ -107,7 +107,6 @@ extension JointStructure {
   private mutating func findStorages() {
     for position in nodes.indices {
       guard let target = target(position) else { continue }
-      let node = node(position)
       if target === GetItem.shared {
         // Parts of a list of views share what the list is a view of; other parts have storages of their own.
         if let sequence = inputs[position].first, root[sequence] != sequence { root[position] = root[sequence] }
@@ -117,7 +116,8 @@ extension JointStructure {
       guard schema.isMutating || schema.isView else { continue }
       let returned = Set(schema.returns.flatMap { $0.alias?.sets ?? [] })
       for (index, parameter) in schema.parameters.enumerated() {
-        guard let alias = parameter.alias, let argument = node.argument(index, parameter.name) else { continue }
+        guard let alias = parameter.alias, let argument = self[position].argument(index, parameter.name)
+        else { continue }
         for base in argument.references.map({ root[self.position($0)] }) {
           if alias.isWrite, writer[base] == nil { writer[base] = position }
           if root[position] == position, !returned.isDisjoint(with: alias.sets) { root[position] = base }
@@ -130,7 +130,7 @@ extension JointStructure {
     for result in forwardOutputs { result.forEachReference { isForward[position($0)] = true } }
     Self.spread(&isForward, to: inputs)
     for position in nodes.indices {
-      let mustWait = node(position).metadata.isBackward && !isForward[position] && target(position) != nil
+      let mustWait = self[position].metadata.isBackward && !isForward[position] && target(position) != nil
       isBackward[position] =
         isTangent[position] || inputs[position].contains { isBackward[$0] } || (mustWait && !isRepeatable(position))
     }

@@ -54,7 +54,8 @@ struct Contraction {
       unlimited = sum
     }
     let infinite = network.edges.indices.filter { network.edges[$0].capacity == FlowNetwork.infinity }
-    tiedToSource = tie(source, as: Self.source, infinite, from: { network.edges[$0].from }, to: { network.edges[$0].to })
+    tiedToSource = tie(
+      source, as: Self.source, infinite, from: { network.edges[$0].from }, to: { network.edges[$0].to })
     if merged[sink] >= 0 { throw .uncuttablePath(edges: path(in: network, to: sink)) }
     tiedToSink = tie(sink, as: Self.sink, infinite, from: { network.edges[$0].to }, to: { network.edges[$0].from })
     for vertex in merged.indices where merged[vertex] < 0 {

@@ -135,7 +135,7 @@ private struct SavingCosts {
     isFree = [Bool](repeating: false, count: joint.nodes.count)
     isOutput = isFree
     for position in joint.nodes.indices where joint.isPlaceholder(position) {
-      switch joint.node(position).metadata.descriptor {
+      switch joint[position].metadata.descriptor {
       case .closedOver: isFree[position] = policy.closedOverIsFree
       default: isFree[position] = policy.inputsAreFree
       }

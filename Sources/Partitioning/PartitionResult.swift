@@ -117,7 +117,7 @@ public enum SaveReason: Hashable, Sendable, CustomStringConvertible {
 /// Why a value is computed again.
 public enum RecomputeReason: Hashable, Sendable, CustomStringConvertible {
   case view
-  /// It depends on nothing that would have to be saved.
+  /// It is made of no other value: an attribute, or the result of a factory.
   case constant
   case tag(RecomputeTag)
   /// Saving what it is computed from costs no more bytes.
@@ -126,7 +126,7 @@ public enum RecomputeReason: Hashable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .view: "a view"
-    case .constant: "depends on no input"
+    case .constant: "made of no other value"
     case .tag(let tag): "tagged \(tag.rawValue)"
     case .cheaper: "cheaper than saving it"
     }

@@ -1,7 +1,14 @@
 /// What a min-cut partition may recompute in the backward pass.
 ///
 /// The cut itself weighs bytes alone. Recomputing costs time as well, and these rules say where it costs too much: what they
-/// name is never recomputed. A `RecomputeTag` on a node comes before them.
+/// name is never recomputed. Views cost nothing and are always recomputed.
+///
+/// A `RecomputeTag` on a node comes before these rules; one on a call with several results holds for all of them, one on an
+/// input has no meaning:
+/// - `mustSave`: never recomputed, a view neither;
+/// - `preferSave`: never recomputed, except for a view, which may be saved in place of what it is a view of;
+/// - `preferRecompute`: recomputed where that saves bytes, whatever the rules say;
+/// - `mustRecompute`: never saved. An error for what cannot run twice.
 public struct RecomputePolicy: Hashable, Sendable {
   /// Matrix products, convolutions and the like (`OperatorTraits.computeBound`) are not recomputed.
   public var savesComputeBound = true

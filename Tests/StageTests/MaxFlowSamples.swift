@@ -16,7 +16,9 @@ struct MaxFlowSample {
       words.count >= 2 + vertexCount + 3 * edgeCount + 2
     else { throw Malformed() }
     let names = words[2..<2 + vertexCount]
-    guard let source = names.firstIndex(of: "source"), let sink = names.firstIndex(of: "sink") else { throw Malformed() }
+    guard let source = names.firstIndex(of: "source"), let sink = names.firstIndex(of: "sink") else {
+      throw Malformed()
+    }
     self.source = source - 2
     self.sink = sink - 2
     network = FlowNetwork(vertexCount: vertexCount)

@@ -58,7 +58,8 @@ final class MaxFlowTests: XCTestCase {
   }
 
   func testZeroCapacitiesParallelEdgesAndLoops() throws {
-    let network = network(3, [(0, 1, 2), (0, 1, 3), (1, 1, 9), (1, 2, 4), (1, 2, 0), (0, 0, infinity), (2, 0, infinity)])
+    let network = network(
+      3, [(0, 1, 2), (0, 1, 3), (1, 1, 9), (1, 2, 4), (1, 2, 0), (0, 0, infinity), (2, 0, infinity)])
     let cut = try network.minimumCut(from: 0, to: 2)
     XCTAssertEqual(cut.cutValue, 4)
     XCTAssertEqual(cut.cutEdges, [3, 4])
@@ -118,7 +119,8 @@ final class MaxFlowTests: XCTestCase {
         let cut = try network.minimumCut(from: source, to: sink, preferring: preference)
         XCTAssertEqual(cut.cutValue, best.cost, "round \(round)")
         XCTAssertEqual(
-          cut.isOnSourceSide.count { $0 }, preference == .nearestSource ? best.smallest : best.largest, "round \(round)")
+          cut.isOnSourceSide.count { $0 }, preference == .nearestSource ? best.smallest : best.largest, "round \(round)"
+        )
         try cut.verify(in: network, from: source, to: sink)
       }
     }

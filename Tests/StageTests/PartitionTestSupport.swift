@@ -40,7 +40,8 @@ struct JointGraphBuilder {
 
   static func meta(_ bytes: Int) -> MetaValue { .reference(TensorMeta(dtype: .uint8, sizes: [SymInt(bytes)])) }
 
-  private mutating func metadata(_ value: MetaValue?, tag: RecomputeTag? = nil, backward: Bool = false) -> NodeMetadata {
+  private mutating func metadata(_ value: MetaValue?, tag: RecomputeTag? = nil, backward: Bool = false) -> NodeMetadata
+  {
     line += 1
     return NodeMetadata(
       value: value, source: SourceLocation(file: "Model.swift", line: line), recompute: tag, isBackward: backward)
@@ -74,7 +75,9 @@ struct JointGraphBuilder {
   }
 
   /// A call with another value than one tensor.
-  mutating func call(_ target: PartitionTestOperator, _ name: String, _ arguments: [NodeID], value: MetaValue?) -> NodeID {
+  mutating func call(_ target: PartitionTestOperator, _ name: String, _ arguments: [NodeID], value: MetaValue?)
+    -> NodeID
+  {
     graph.call(target, arguments.map(GraphArgument.reference), name: name, metadata: metadata(value))
   }
 
