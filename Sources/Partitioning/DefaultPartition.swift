@@ -1,3 +1,4 @@
+import AOTArtifacts
 import GraphIR
 
 /// Splits a joint graph as eager execution would: what the user wrote runs forward, and what backward uses of it is saved.
@@ -5,15 +6,21 @@ import GraphIR
 /// The forward graph computes all that depends on no tangent and is not part of a derivative (`NodeMetadata.isBackward`),
 /// unless a forward output needs it. Nothing is recomputed but views, which cost nothing: what they are views of is saved.
 /// A graph with a value that is tagged `mustRecompute` is left to `MinCutPartition`, since saving everything would ignore it.
-public struct DefaultPartition: Sendable {
+public struct DefaultPartition: Partitioner {
+  public let name = "default"
+
   public init() {}
+
+  public func partition(_ joint: JointGraph) throws -> Partition {
+    try partition(joint.module.graph, forwardOutputCount: joint.forwardOutputCount)
+  }
 
   /// - Parameters:
   ///   - joint: A graph whose inputs have descriptors, those of tangents `.tangent(of:)`, and which returns one tuple of the
   ///     forward outputs and then the gradients. Every node that the backward pass needs has metadata.
   ///   - forwardOutputCount: The number of forward outputs.
   /// - Throws: `GraphError` where the graph is no joint graph, or where the backward pass uses a value that cannot be saved.
-  public func partition(_ joint: Graph, forwardOutputCount: Int) throws(GraphError) -> PartitionResult {
+  public func partition(_ joint: Graph, forwardOutputCount: Int) throws(GraphError) -> Partition {
     let joint = try JointStructure(joint, forwardOutputCount: forwardOutputCount)
     if joint.nodes.indices.contains(where: { joint.tag($0) == .mustRecompute }) {
       return try MinCutPartition().partition(joint)

@@ -1,3 +1,4 @@
+import AOTArtifacts
 import GraphIR
 import TensorCore
 
@@ -13,7 +14,7 @@ struct JointSplitter {
   }
 
   /// - Throws: `GraphError` where what is saved does not suffice for the backward pass.
-  func split(reason: (Int) -> SaveReason) throws(GraphError) -> PartitionResult {
+  func split(reason: (Int) -> SaveReason) throws(GraphError) -> Partition {
     let runsForward = forwardNodes()
     var tensors: [Int] = []
     var numbers: [Int] = []
@@ -31,7 +32,7 @@ struct JointSplitter {
     for position in numbers { savedNumbers.append(try describe(position, outputs, reason(position))) }
     var recomputed: [RecomputedValue] = []
     for position in backward.written where runsForward[position] { recomputed.append(try describe(position)) }
-    let result = PartitionResult(
+    let result = Partition(
       forward: forward, backward: backward.graph, forwardOutputCount: joint.forwardOutputCount,
       savedTensors: savedTensors, savedNumbers: savedNumbers, recomputed: recomputed)
     #if DEBUG

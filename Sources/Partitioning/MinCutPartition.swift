@@ -1,3 +1,4 @@
+import AOTArtifacts
 import GraphIR
 import TensorCore
 
@@ -10,10 +11,16 @@ import TensorCore
 /// are exact bytes, a view costs what it keeps alive, and the optimum is proven by a flow.
 ///
 /// Among cuts of equal cost the one that recomputes least is taken. The same graph gives the same partition.
-public struct MinCutPartition: Sendable {
+public struct MinCutPartition: Partitioner {
   public var policy: RecomputePolicy
 
+  public let name = "min-cut"
+
   public init(policy: RecomputePolicy = .standard) { self.policy = policy }
+
+  public func partition(_ joint: JointGraph) throws -> Partition {
+    try partition(joint.module.graph, forwardOutputCount: joint.forwardOutputCount)
+  }
 
   /// - Parameters:
   ///   - joint: A graph whose inputs have descriptors, those of tangents `.tangent(of:)`, and which returns one tuple of the
@@ -21,11 +28,11 @@ public struct MinCutPartition: Sendable {
   ///   - forwardOutputCount: The number of forward outputs.
   /// - Throws: `GraphError` where the graph is no joint graph, or where the backward pass needs a value that can be neither
   ///   saved nor recomputed, naming it with both reasons.
-  public func partition(_ joint: Graph, forwardOutputCount: Int) throws(GraphError) -> PartitionResult {
+  public func partition(_ joint: Graph, forwardOutputCount: Int) throws(GraphError) -> Partition {
     try partition(JointStructure(joint, forwardOutputCount: forwardOutputCount))
   }
 
-  func partition(_ joint: JointStructure) throws(GraphError) -> PartitionResult {
+  func partition(_ joint: JointStructure) throws(GraphError) -> Partition {
     let model = try SavingModel(joint, policy)
     let cut = try model.solve()
     let saved = joint.nodes.indices.filter { model.isSaved($0, by: cut) }

@@ -1,3 +1,4 @@
+import AOTArtifacts
 import GraphIR
 import TensorCore
 
@@ -16,11 +17,11 @@ public struct PartitionReport: Sendable, CustomStringConvertible {
 
   public var saved: [Row]
   public var recomputed: [Row]
-  /// See `PartitionResult.savedByteCount`.
+  /// See `Partition.savedByteCount`.
   public var savedByteCount: Int
   public var cut: CutSummary?
 
-  public init(_ partition: PartitionResult) {
+  public init(_ partition: Partition) {
     saved = (partition.savedTensors + partition.savedNumbers).map {
       Row(
         name: $0.name, type: Self.type($0.value), byteCount: $0.byteCount,
@@ -74,6 +75,6 @@ public struct PartitionReport: Sendable, CustomStringConvertible {
   }
 }
 
-extension PartitionResult {
+extension Partition {
   public var report: PartitionReport { PartitionReport(self) }
 }

@@ -88,7 +88,7 @@ struct JointGraphBuilder {
   }
 }
 
-extension PartitionResult {
+extension Partition {
   var savedNames: [String] { (savedTensors + savedNumbers).map(\.name) }
   var recomputedNames: [String] { recomputed.map(\.name) }
 }

@@ -2,7 +2,7 @@ import GraphIR
 import TensorCore
 
 /// A joint graph in two halves.
-public struct PartitionResult: Sendable {
+public struct Partition: Sendable {
   /// Takes the primals; returns the forward outputs, then the saved tensors, then the saved numbers.
   public var forward: Graph
   /// Takes the saved tensors, the saved numbers and the tangents; returns the gradients.
@@ -24,6 +24,18 @@ public struct PartitionResult: Sendable {
       let isNew = value.origin != .input && value.origin != .viewOfInput && storages.insert(value.storage).inserted
       return isNew ? total + value.byteCount : total
     }
+  }
+
+  public init(
+    forward: Graph, backward: Graph, forwardOutputCount: Int, savedTensors: [SavedValue], savedNumbers: [SavedValue] = [], recomputed: [RecomputedValue] = [], cut: CutSummary? = nil
+  ) {
+    self.forward = forward
+    self.backward = backward
+    self.forwardOutputCount = forwardOutputCount
+    self.savedTensors = savedTensors
+    self.savedNumbers = savedNumbers
+    self.recomputed = recomputed
+    self.cut = cut
   }
 }
 
@@ -62,6 +74,19 @@ public struct SavedValue: Hashable, Sendable {
   /// Nil for an input.
   public var operatorName: OperatorName?
   public var source: SourceLocation?
+
+  public init(
+    name: String, value: MetaValue, byteCount: Int, storage: String, origin: Origin, reason: SaveReason, operatorName: OperatorName? = nil, source: SourceLocation? = nil
+  ) {
+    self.name = name
+    self.value = value
+    self.byteCount = byteCount
+    self.storage = storage
+    self.origin = origin
+    self.reason = reason
+    self.operatorName = operatorName
+    self.source = source
+  }
 }
 
 /// A value that the backward graph computes again.
@@ -73,6 +98,17 @@ public struct RecomputedValue: Hashable, Sendable {
   public var reason: RecomputeReason
   public var operatorName: OperatorName?
   public var source: SourceLocation?
+
+  public init(
+    name: String, value: MetaValue?, byteCount: Int, reason: RecomputeReason, operatorName: OperatorName? = nil, source: SourceLocation? = nil
+  ) {
+    self.name = name
+    self.value = value
+    self.byteCount = byteCount
+    self.reason = reason
+    self.operatorName = operatorName
+    self.source = source
+  }
 }
 
 /// Why a value is saved.

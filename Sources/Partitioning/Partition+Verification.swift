@@ -1,7 +1,8 @@
+import AOTArtifacts
 import GraphIR
 import TensorCore
 
-extension PartitionResult {
+extension Partition {
   /// Checks that the halves fit each other and the joint graph: what the backward graph takes is saved or a tangent, what it
   /// takes up is what the forward graph hands on, and neither computes anything it must not.
   ///
