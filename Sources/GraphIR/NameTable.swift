@@ -4,12 +4,15 @@ struct NameTable: Sendable {
   /// The number to try next, per base name.
   private var nextSuffix: [String: Int] = [:]
 
+  /// Words that mean something else in the text form.
+  static let reserved: Set<String> = ["true", "false", "none", "inf", "nan", "return"]
+
   subscript(name: String) -> NodeID? { owners[name] }
 
   mutating func claim(_ wanted: String, for id: NodeID) -> String {
     var name = Self.identifier(wanted)
-    if owners[name] != nil {
-      let base = name
+    if owners[name] != nil || Self.reserved.contains(name) {
+      let base = Self.withoutSuffix(name)
       var suffix = nextSuffix[base] ?? 1
       repeat {
         name = "\(base)_\(suffix)"
@@ -26,16 +29,21 @@ struct NameTable: Sendable {
   /// The name as an identifier: letters, digits and underscores, not starting with a digit, not empty.
   private static func identifier(_ name: String) -> String {
     if Self.isIdentifier(name) { return name }
-    let cleaned = String(name.unicodeScalars.map { $0.isASCII && isWord($0) ? Character($0) : "_" })
-    return cleaned.first.map { $0.isNumber ? "_" + cleaned : cleaned } ?? "_"
+    let cleaned = String(
+      decoding: name.unicodeScalars.map { $0.isASCII && TextScanner.isWord(UInt8($0.value)) ? UInt8($0.value) : 0x5F },
+      as: UTF8.self)
+    return cleaned.utf8.first.map { TextScanner.isDigit($0) ? "_" + cleaned : cleaned } ?? "_"
   }
 
   static func isIdentifier(_ name: String) -> Bool {
-    guard let first = name.unicodeScalars.first else { return false }
-    return !("0"..."9").contains(first) && name.unicodeScalars.allSatisfy(isWord)
+    guard let first = name.utf8.first else { return false }
+    return !TextScanner.isDigit(first) && name.utf8.allSatisfy(TextScanner.isWord)
   }
 
-  private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
-    ("a"..."z").contains(scalar) || ("A"..."Z").contains(scalar) || ("0"..."9").contains(scalar) || scalar == "_"
+  /// `mm` for `mm_1`: numbers are given to a base name.
+  private static func withoutSuffix(_ name: String) -> String {
+    let base = name.utf8.reversed().drop { TextScanner.isDigit($0) }
+    guard base.count < name.utf8.count, base.first == UInt8(ascii: "_"), base.count > 1 else { return name }
+    return String(name.dropLast(name.utf8.count - base.count + 1))
   }
 }
