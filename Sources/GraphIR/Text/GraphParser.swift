@@ -129,7 +129,7 @@ extension GraphParser {
     let spelling = String(decoding: scanner.bytes[start..<scanner.position], as: UTF8.self)
     if let target = found[spelling] { return target }
     let name = OperatorName(parts[0], parts[1], parts[2])
-    guard let target = name == GetItem.shared.name ? GetItem.shared : operators.lookup(name) else {
+    guard let target = StructuralOperators.lookup(name) ?? operators.lookup(name) else {
       throw scanner.failure("there is no operator '\(name)'", at: start, code: .unknownOperator)
     }
     found[spelling] = target
@@ -257,7 +257,7 @@ extension GraphParser {
 
 extension TextScanner {
   /// Takes an identifier or a quoted name if one comes next; see `TextForm.name`.
-  fileprivate mutating func takeName() throws(GraphError) -> String? {
+  mutating func takeName() throws(GraphError) -> String? {
     if let name = takeIdentifier() { return name }
     return try takeString()
   }

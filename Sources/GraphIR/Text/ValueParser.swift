@@ -141,30 +141,3 @@ extension TextScanner {
     return extents
   }
 }
-
-extension Layout {
-  /// A layout from outside: nil where sizes or the lowest address are negative, the number of strides is not that of sizes,
-  /// or the highest address overflows.
-  init?(checkedSizes sizes: [SymInt], strides: [SymInt]?, offset: SymInt, itemBytes: Int) {
-    guard sizes.allSatisfy({ $0 >= 0 }), strides == nil || strides?.count == sizes.count else { return nil }
-    // Products of sizes first: the strides of a dense tensor are computed without looking.
-    var count = itemBytes
-    for size in sizes {
-      let (product, overflow) = count.multipliedReportingOverflow(by: max(size.value, 1))
-      if overflow { return nil }
-      count = product
-    }
-    let strides = strides ?? Layout.contiguousStrides(sizes)
-    var low = offset.value
-    var high = offset.value
-    for (size, stride) in zip(sizes, strides) {
-      let (reach, overflow) = max(size.value - 1, 0).multipliedReportingOverflow(by: stride.value)
-      let (end, endOverflow) = (reach < 0 ? low : high).addingReportingOverflow(reach)
-      if overflow || endOverflow { return nil }
-      if reach < 0 { low = end } else { high = end }
-    }
-    let (end, overflow) = high.addingReportingOverflow(1)
-    guard low >= 0, !overflow, !end.multipliedReportingOverflow(by: itemBytes).overflow else { return nil }
-    self.init(sizes: sizes, strides: strides, offset: offset)
-  }
-}

@@ -76,7 +76,9 @@ extension Graph {
   }
 
   /// Runs `body` with new nodes going to another place, then restores the insertion point.
-  public mutating func inserting<Result>(_ point: InsertionPoint, _ body: (inout Graph) throws -> Result) rethrows
+  public mutating func inserting<Result, Failure: Error>(
+    _ point: InsertionPoint, _ body: (inout Graph) throws(Failure) -> Result
+  ) throws(Failure)
     -> Result
   {
     let saved = insertionPoint
@@ -191,7 +193,7 @@ extension Graph {
     if after == Node.absent { lastNode = before } else { storage[Int(after)].previous = before }
   }
 
-  private mutating func addUses(by id: NodeID) {
+  mutating func addUses(by id: NodeID) {
     for argument in storage[id.position].arguments { argument.forEachReference { addUse(of: $0, by: id) } }
     for keyword in storage[id.position].keywordArguments { keyword.value.forEachReference { addUse(of: $0, by: id) } }
   }
