@@ -62,7 +62,7 @@ public struct AliasAnnotation: Hashable, Sendable {
 
 /// The type of a parameter or return in the schema language.
 public indirect enum SchemaType: Hashable, Sendable {
-  case tensor, int, symInt, float, bool, string, scalar, dtype, layout, device, memoryFormat, generator
+  case tensor, int, symInt, float, bool, symBool, string, scalar, dtype, layout, device, memoryFormat, generator
   /// Not in the schema language: any value, for operators on structure such as `getitem`.
   case anything
   case optional(SchemaType)
