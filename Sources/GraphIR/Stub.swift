@@ -1,1 +1,0 @@
-extension OperatorSchema { public init(parsing: String) throws { throw GraphError(.syntax, "") } }
