@@ -33,29 +33,32 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
 
-  /// Metadata of each result. The calls's tensors may be fake: only their metadata may be read.
-  public typealias ShapeRule = @Sendable (OperatorCall) throws -> [TensorMeta]
+  /// Metadata of each result; nil for one that this call does not give, as where an output mask says so. The call's
+  /// tensors may be fake: only their metadata may be read.
+  public typealias ShapeRule = @Sendable (OperatorCall) throws -> [TensorMeta?]
   /// Layout of each result over the first argument's storage.
   public typealias ViewRule = @Sendable (OperatorCall) throws -> [Layout]
-  /// Appends kernels that write the results. Results are dense, or `self` of an in-place variant.
+  /// Appends kernels that write the results, of which only those that the call gives are passed. Results are dense, or
+  /// `self` of an in-place variant.
   public typealias Lowering =
     @Sendable (_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws -> Void
 
   /// - Precondition: `schema` is well-formed: a definition is program text.
-  public init(_ schema: String, traits: OperatorTraits = [], _ implementation: Implementation) {
-    do {
-      self.schema = try OperatorSchema(parsing: schema)
-    } catch {
-      preconditionFailure("\(error)")
-    }
-    self.traits = traits
-    self.implementation = implementation
-    self.mutates = self.schema.isMutating
+  public convenience init(_ schema: String, traits: OperatorTraits = [], _ implementation: Implementation) {
+    self.init(schema: OperatorSchema(wellFormed: schema), traits: traits, implementation)
   }
 
-  private init(inPlaceVariantOf functional: OperatorDefinition) {
+  public init(schema: OperatorSchema, traits: OperatorTraits = [], _ implementation: Implementation) {
+    self.schema = schema
+    self.traits = traits
+    self.implementation = implementation
+    self.mutates = schema.isMutating
+  }
+
+  private init(inPlaceVariantOf functional: OperatorDefinition, overload: String?) {
     var schema = functional.schema
     schema.name.base += "_"
+    if let overload { schema.name.overload = overload }
     let alias = AliasAnnotation(["a"], isWrite: true)
     schema.parameters[0].alias = alias
     schema.returns = [.init(.tensor, alias: alias)]
@@ -77,8 +80,10 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   // MARK: - Writing a definition
 
   /// Adds the variant that writes into `self`; call it last, it shares what was said before.
-  public func inPlaceVariant() -> OperatorDefinition {
-    inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self)
+  ///
+  /// - Parameter overload: Its overload name, where that is another than the functional operator's.
+  public func inPlaceVariant(overload: String? = nil) -> OperatorDefinition {
+    inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, overload: overload)
     return self
   }
 
@@ -162,6 +167,13 @@ extension OperatorDefinition {
 }
 
 extension OperatorSchema {
+  /// A schema that is program text.
+  ///
+  /// - Precondition: `text` is well-formed.
+  init(wellFormed text: String) {
+    do { try self.init(parsing: text) } catch { preconditionFailure("\(error)") }
+  }
+
   /// The arguments with omitted trailing ones filled in by their defaults.
   func filled(_ arguments: [Value]) throws -> [Value] {
     if arguments.count == parameters.count { return arguments }

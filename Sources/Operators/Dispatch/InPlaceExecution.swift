@@ -5,19 +5,31 @@ import TensorCore
 enum InPlaceExecution {
   static func run(_ call: OperatorCall, functional: OperatorDefinition) throws -> Tensor {
     let destination = try call.tensor(0)
-    guard case .kernel(let shape, let lowering) = functional.implementation else {
+    let functionalCall = OperatorCall(functional, call.arguments)
+    let shape: OperatorDefinition.ShapeRule
+    switch functional.implementation {
+    case .kernel(let rule, _), .host(let rule, _): shape = rule
+    case .view, .inPlace, .composite:
       throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
     }
-    let meta = try shape(OperatorCall(functional, call.arguments))[0]
+    guard let meta = try shape(functionalCall)[0] else {
+      throw OperatorError(.argument, call.target.name, "gives no result to write")
+    }
     try check(meta, fits: destination, call)
+    let needsTemporary = try call.allTensors.dropFirst().contains { try overlapsPartially($0, destination, call) }
     if !destination.isFake {
-      let needsTemporary = try call.allTensors.dropFirst().contains { try overlapsPartially($0, destination, call) }
-      if needsTemporary {
+      switch functional.implementation {
+      case .kernel(_, let lowering) where !needsTemporary:
+        try EagerKernels.run(functionalCall, results: [destination], lowering: lowering)
+      case .kernel(_, let lowering):
         let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
-        try EagerKernels.run(OperatorCall(functional, call.arguments), results: [temporary], lowering: lowering)
+        try EagerKernels.run(functionalCall, results: [temporary], lowering: lowering)
         try EagerKernels.copy(temporary, to: destination)
-      } else {
-        try EagerKernels.run(OperatorCall(functional, call.arguments), results: [destination], lowering: lowering)
+      case .host(_, let body):
+        let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
+        try body(functionalCall, [temporary])
+        try EagerKernels.copy(temporary, to: destination)
+      case .view, .inPlace, .composite: break
       }
     }
     destination.storage.bumpVersion()
