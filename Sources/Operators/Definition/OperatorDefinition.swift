@@ -35,12 +35,13 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
 
-  /// Metadata of each result, nil for one that this call does not give. The call's tensors may be fake: only their metadata
-  /// may be read.
+  /// Metadata of each result; nil for one that this call does not give, as where an output mask says so. The call's
+  /// tensors may be fake: only their metadata may be read.
   public typealias ShapeRule = @Sendable (OperatorCall) throws -> [TensorMeta?]
   /// Layout of each result over the first argument's storage.
   public typealias ViewRule = @Sendable (OperatorCall) throws -> [Layout]
-  /// Appends kernels that write the results that there are. Results are dense, or `self` of an in-place variant.
+  /// Appends kernels that write the results, of which only those that the call gives are passed. Results are dense, or
+  /// `self` of an in-place variant.
   public typealias Lowering =
     @Sendable (_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws -> Void
 
@@ -50,15 +51,15 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     @Sendable (_ call: OperatorCall, _ source: Tensor, _ mutated: Tensor, _ resultIndex: Int) throws -> Tensor
 
   /// - Precondition: `schema` is well-formed: a definition is program text.
-  public init(_ schema: String, traits: OperatorTraits = [], _ implementation: Implementation) {
-    do {
-      self.schema = try OperatorSchema(parsing: schema)
-    } catch {
-      preconditionFailure("\(error)")
-    }
+  public convenience init(_ schema: String, traits: OperatorTraits = [], _ implementation: Implementation) {
+    self.init(schema: OperatorSchema(wellFormed: schema), traits: traits, implementation)
+  }
+
+  public init(schema: OperatorSchema, traits: OperatorTraits = [], _ implementation: Implementation) {
+    self.schema = schema
     self.traits = traits
     self.implementation = implementation
-    self.mutates = self.schema.isMutating
+    self.mutates = schema.isMutating
   }
 
   private init(inPlaceVariantOf functional: OperatorDefinition, overload: String?) {
@@ -92,7 +93,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
 
   /// Adds the variant that writes into `self`; call it last, it shares what was said before.
   ///
-  /// - Parameter overload: The variant's overload name, where it is not that of the functional operator.
+  /// - Parameter overload: Its overload name, where that is another than the functional operator's.
   public func inPlaceVariant(overload: String? = nil) -> OperatorDefinition {
     inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, overload: overload)
     return self
@@ -184,6 +185,13 @@ extension OperatorDefinition {
 }
 
 extension OperatorSchema {
+  /// A schema that is program text.
+  ///
+  /// - Precondition: `text` is well-formed.
+  init(wellFormed text: String) {
+    do { try self.init(parsing: text) } catch { preconditionFailure("\(error)") }
+  }
+
   /// The arguments with omitted trailing ones filled in by their defaults.
   func filled(_ arguments: [Value]) throws -> [Value] {
     if arguments.count == parameters.count { return arguments }

@@ -41,7 +41,7 @@ public enum Dispatcher {
     case .composite(let body):
       return try body(call)
     case .view(let rule):
-      return pack(try makeViews(call, layouts: rule(call)), target)
+      return pack(try makeViews(call, layouts: rule(call)).map { $0 }, target)
     case .inPlace(let functional):
       return .reference(try InPlaceExecution.run(call, functional: functional))
     case .kernel(let shape, let lowering):

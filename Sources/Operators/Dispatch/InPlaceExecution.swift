@@ -5,27 +5,35 @@ import TensorCore
 enum InPlaceExecution {
   static func run(_ call: OperatorCall, functional: OperatorDefinition) throws -> Tensor {
     let destination = try call.tensor(0)
-    if case .view(let rule) = functional.implementation {
-      return try changeLayout(of: destination, to: rule(OperatorCall(functional, call.arguments))[0], functional, call)
-    }
-    guard case .kernel(let shape, let lowering) = functional.implementation else {
+    let functionalCall = OperatorCall(functional, call.arguments)
+    let shape: OperatorDefinition.ShapeRule
+    switch functional.implementation {
+    case .kernel(let rule, _), .host(let rule, _): shape = rule
+    case .view(let rule): return try changeLayout(of: destination, to: rule(functionalCall)[0], functional, call)
+    case .inPlace, .composite:
       throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
     }
-    guard let meta = try shape(OperatorCall(functional, call.arguments))[0] else {
-      preconditionFailure("\(functional.name) gives no result to write in place")
+    guard let meta = try shape(functionalCall)[0] else {
+      throw OperatorError(.argument, call.target.name, "gives no result to write")
     }
     try check(meta, fits: destination, call)
+    let isPointwise = functional.traits.contains(.pointwise)
+    let needsTemporary = try call.allTensors.dropFirst().contains {
+      isPointwise ? try overlapsPartially($0, destination, call) : overlaps($0, destination)
+    }
     if !destination.isFake {
-      let isPointwise = functional.traits.contains(.pointwise)
-      let needsTemporary = try call.allTensors.dropFirst().contains {
-        isPointwise ? try overlapsPartially($0, destination, call) : overlaps($0, destination)
-      }
-      if needsTemporary {
+      switch functional.implementation {
+      case .kernel(_, let lowering) where !needsTemporary:
+        try EagerKernels.run(functionalCall, results: [destination], lowering: lowering)
+      case .kernel(_, let lowering):
         let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
-        try EagerKernels.run(OperatorCall(functional, call.arguments), results: [temporary], lowering: lowering)
+        try EagerKernels.run(functionalCall, results: [temporary], lowering: lowering)
         try EagerKernels.copy(temporary, to: destination)
-      } else {
-        try EagerKernels.run(OperatorCall(functional, call.arguments), results: [destination], lowering: lowering)
+      case .host(_, let body):
+        let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
+        try body(functionalCall, [temporary])
+        try EagerKernels.copy(temporary, to: destination)
+      case .view, .inPlace, .composite: break
       }
     }
     destination.storage.bumpVersion()
