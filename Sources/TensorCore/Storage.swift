@@ -11,6 +11,8 @@ public final class Storage {
   /// The number of writes in place so far. Views of one storage share it; autograd checks it.
   public private(set) var version = 0
   public let isFake: Bool
+  /// Whether it was made in inference mode: autograd can never use it.
+  package var isInference = false
 
   private let deallocator: (@Sendable (UnsafeMutableRawPointer) -> Void)?
 
