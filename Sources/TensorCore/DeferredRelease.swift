@@ -10,7 +10,7 @@ package final class DeferredRelease {
 
   /// To be called in `deinit`: what `handOver` appends is released at the end of the outermost such call on this thread.
   ///
-  /// - Parameter handOver: Appends what the object refers to, and drops the object's own references.
+  /// - Parameter handOver: Appends every reference that the object holds, then drops them. Nothing may be freed by it.
   package static func release(_ handOver: (_ pending: inout [AnyObject]) -> Void) {
     let queue = perThread.value
     handOver(&queue.pending)

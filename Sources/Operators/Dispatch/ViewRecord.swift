@@ -38,9 +38,10 @@ public final class ViewRecord: ViewMeta {
 
   deinit {
     DeferredRelease.release { pending in
+      for argument in call.arguments { argument.forEachReference { pending.append($0) } }
       pending.append(source)
-      storedSource = nil
       call.arguments = []
+      storedSource = nil
     }
   }
 }
