@@ -26,7 +26,7 @@ public final class ViewRecord: ViewMeta {
     case customFunction
   }
 
-  init(of source: Tensor, by call: OperatorCall, resultIndex: Int) {
+  init(of source: Tensor, by call: OperatorCall, resultIndex: Int = 0) {
     self.storedSource = source
     self.call = call
     self.resultIndex = resultIndex
