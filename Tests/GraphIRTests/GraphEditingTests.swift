@@ -6,8 +6,10 @@ import XCTest
 final class GraphEditingTests: XCTestCase {
   func testNamesAreMadeUniqueAsFXDoes() {
     var graph = Graph()
-    let names = ["mm", "mm", "mm_1", "mm", "true", "2 x", "", "a_", "a_", "x_99999999999999999999"].map { name in
-      graph[graph.placeholder(name)].name
+    let names = ["mm", "mm", "mm_1", "mm", "true", "2 x", "", "a_", "a_", "x_99999999999999999999"].map {
+      name -> String in
+      let id = graph.placeholder(name)
+      return graph[id].name
     }
     XCTAssertEqual(
       names, ["mm", "mm_1", "mm_2", "mm_3", "true_1", "_2_x", "_", "a_", "a__1", "x_99999999999999999999"])

@@ -7,7 +7,7 @@ extension Linter {
     guard let target = node.target else { return }
     do {
       let bound = try node.boundArguments()
-      if let known = knownValues(of: bound) { _ = try target.schema.bind(known) }
+      if let known = knownValues(of: bound) { try target.schema.requireTypes(of: known) }
     } catch {
       report(error.message, id, code: error.code)
       return
