@@ -11,7 +11,7 @@ public enum OperatorLibrary {
   private static let families: [[OperatorDefinition]] = [
     arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
-    views, copies,
+    classLosses, losses, layerNorms, views, copies,
   ]
 
   /// Operators by name, for text forms.
