@@ -128,7 +128,7 @@ private struct GraphLoweringWriter {
     case .kernel(_, let lowering):
       let results = try allocate(id, node)
       try lowering(call, results, &builder)
-      return Self.packed(results, definition)
+      return Self.packed(results, definition, node)
     case .inPlace(let functional):
       guard case .kernel(_, let lowering) = functional.implementation else {
         throw OperatorError(.notImplemented, target.name, "has no kernel that could write in place")
@@ -139,7 +139,7 @@ private struct GraphLoweringWriter {
     case .host(_, let body):
       let results = try allocate(id, node)
       builder.append(.host(HostKernel(call, results: results, body: body)))
-      return Self.packed(results, definition)
+      return Self.packed(results, definition, node)
     case .composite:
       throw OperatorError(.notImplemented, target.name, "is a composite: decompose the graph before it is lowered")
     }
@@ -207,8 +207,17 @@ private struct GraphLoweringWriter {
     return dense.permuted(order.indices.map { place in order.firstIndex(of: place) ?? place })
   }
 
-  private static func packed(_ results: [Operand], _ definition: OperatorDefinition) -> Argument<Operand> {
-    if definition.schema.returns.count > 1 { return .tuple(results.map { .reference($0) }) }
+  private static func packed(
+    _ results: [Operand], _ definition: OperatorDefinition, _ node: Node
+  ) -> Argument<Operand> {
+    if definition.schema.returns.count > 1 {
+      // Results that the call does not give keep their place.
+      var rest = results.makeIterator()
+      return .tuple(
+        (node.metadata.value?.elements ?? []).map { meta in
+          meta.reference == nil ? .none : rest.next().map { .reference($0) } ?? .none
+        })
+    }
     if case .list = definition.schema.returns.first?.type { return .list(results.map { .reference($0) }) }
     return results.first.map { .reference($0) } ?? .none
   }
