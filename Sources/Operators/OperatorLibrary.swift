@@ -11,7 +11,8 @@ public enum OperatorLibrary {
   private static let families: [[OperatorDefinition]] = [
     arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
-    classLosses, losses, layerNorms, views, copies,
+    classLosses, losses, layerNorms,
+    views, dimensionViews, partViews, splitViews, partScatters, copies, joining, matmuls,
   ]
 
   /// Operators by name, for text forms.

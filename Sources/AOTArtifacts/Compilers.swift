@@ -1,0 +1,34 @@
+import GraphIR
+import TensorCore
+
+/// What a graph is compiled for.
+public enum GraphRole: String, Hashable, Sendable, CaseIterable {
+  case forward, backward, inference
+}
+
+/// Turns a functional graph into something that runs. Forward, backward and inference graphs may have different ones.
+public protocol GraphCompiler: Sendable {
+  /// A name for messages and logs.
+  var name: String { get }
+
+  func compile(_ module: GraphModule, role: GraphRole) throws -> any CompiledGraph
+}
+
+/// A compiled graph. It may run on several threads at once.
+public protocol CompiledGraph: AnyObject, Sendable {
+  /// Bytes that a run needs beyond its inputs and outputs; nil where it is not known ahead of time.
+  var workspaceByteCount: Int? { get }
+
+  /// Runs the graph.
+  ///
+  /// - Parameter arguments: One per placeholder.
+  /// - Returns: The elements of the graph's output tuple.
+  func run(_ arguments: [Value]) throws -> [Value]
+}
+
+/// Decides what the forward graph saves for the backward graph.
+public protocol Partitioner: Sendable {
+  var name: String { get }
+
+  func partition(_ joint: JointGraph) throws -> Partition
+}

@@ -1,0 +1,58 @@
+import GraphIR
+import TensorCore
+
+/// Everything about the arguments and surroundings of a call that compiled code relies on: the key of the guard table.
+///
+/// A call whose signature differs in any field compiles anew.
+public struct InputSignature: Hashable, Sendable {
+  public var arguments: [Argument<TensorGuard>]
+  public var isGradEnabled: Bool
+  public var isInferenceMode: Bool
+
+  public init(arguments: [Argument<TensorGuard>], isGradEnabled: Bool, isInferenceMode: Bool) {
+    self.arguments = arguments
+    self.isGradEnabled = isGradEnabled
+    self.isInferenceMode = isInferenceMode
+  }
+
+  /// What is relied on about one tensor.
+  public struct TensorGuard: Hashable, Sendable {
+    public var dtype: DType
+    public var sizes: [SymInt]
+    public var strides: [SymInt]
+    public var device: Device
+    public var requiresGrad: Bool
+    public var isLeaf: Bool
+    /// Whether the first element is not its storage's first.
+    public var startsInside: Bool
+    /// The first argument that is the very same tensor; nil for the first one itself.
+    public var sameAs: Int?
+    /// The first argument that lies in the same storage, and the offset in elements from it; nil where none does.
+    public var overlap: Overlap?
+
+    public struct Overlap: Hashable, Sendable {
+      public var with: Int
+      public var offset: Int
+
+      public init(with: Int, offset: Int) {
+        self.with = with
+        self.offset = offset
+      }
+    }
+
+    public init(
+      dtype: DType, sizes: [SymInt], strides: [SymInt], device: Device, requiresGrad: Bool, isLeaf: Bool,
+      startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil
+    ) {
+      self.dtype = dtype
+      self.sizes = sizes
+      self.strides = strides
+      self.device = device
+      self.requiresGrad = requiresGrad
+      self.isLeaf = isLeaf
+      self.startsInside = startsInside
+      self.sameAs = sameAs
+      self.overlap = overlap
+    }
+  }
+}

@@ -1,0 +1,132 @@
+import GraphIR
+import Operators
+import TensorCore
+
+/// Who is written to and who shares memory with whom, once writing and views are gone from the graph: what the runtime
+/// wrappers need to give the caller both back.
+public struct ViewAndMutationMeta: Hashable, Sendable {
+  /// One per input of the function, closed-over tensors last.
+  public var inputs: [InputInfo]
+  /// One per output of the function.
+  public var outputs: [OutputInfo]
+  /// The number of intermediate values that are returned, after the outputs, since outputs are views of them.
+  public var intermediateBaseCount: Int
+  /// Whether grad mode was changed by the function, and to what.
+  public var gradModeAfter: Bool?
+
+  public init(inputs: [InputInfo], outputs: [OutputInfo], intermediateBaseCount: Int = 0, gradModeAfter: Bool? = nil) {
+    self.inputs = inputs
+    self.outputs = outputs
+    self.intermediateBaseCount = intermediateBaseCount
+    self.gradModeAfter = gradModeAfter
+  }
+
+  public struct InputInfo: Hashable, Sendable {
+    public enum Mutation: Hashable, Sendable {
+      case none
+      /// The functional graph ends with a copy into the input: autograd need not see the write.
+      case inGraph
+      /// The functional graph returns the new value, and the wrapper copies it into the input.
+      case outOfGraph
+    }
+
+    public var requiresGrad: Bool
+    public var isLeaf: Bool
+    public var mutatesData: Bool
+    /// Whether sizes, strides or offset of the tensor itself were changed, as by `transpose_`.
+    public var mutatesMetadata: Bool
+    /// Whether every write happened where autograd does not look: through `detach()`.
+    public var mutationsHiddenFromAutograd: Bool
+    /// Whether every write happened with grad mode off or in inference mode.
+    public var mutationsUnderNoGrad: Bool
+    /// The layout after the call, where it changed.
+    public var layoutAfter: Layout?
+    public var mutation: Mutation
+
+    public init(
+      requiresGrad: Bool, isLeaf: Bool, mutatesData: Bool = false, mutatesMetadata: Bool = false,
+      mutationsHiddenFromAutograd: Bool = false, mutationsUnderNoGrad: Bool = false, layoutAfter: Layout? = nil,
+      mutation: Mutation = .none
+    ) {
+      self.requiresGrad = requiresGrad
+      self.isLeaf = isLeaf
+      self.mutatesData = mutatesData
+      self.mutatesMetadata = mutatesMetadata
+      self.mutationsHiddenFromAutograd = mutationsHiddenFromAutograd
+      self.mutationsUnderNoGrad = mutationsUnderNoGrad
+      self.layoutAfter = layoutAfter
+      self.mutation = mutation
+    }
+  }
+
+  public struct OutputInfo: Hashable, Sendable {
+    public enum Kind: Hashable, Sendable {
+      /// Memory of its own, or shared with nothing that the caller can see.
+      case nonAlias
+      /// A number or none: the same at every call.
+      case constant(Constant)
+      /// The input itself.
+      case isInput(Int)
+      /// A view of an input.
+      case aliasOfInput(Int)
+      /// A view of the intermediate base of this number, which several outputs share.
+      case aliasOfIntermediate(Int)
+      /// A view of another output.
+      case aliasOfOutput(Int)
+    }
+
+    public var kind: Kind
+    /// The views that lead from the base to this output.
+    public var views: [ViewStep]
+    /// nil for a constant.
+    public var meta: TensorMeta?
+    /// Whether the eager function's output would require a gradient.
+    public var requiresGrad: Bool
+
+    public init(kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool) {
+      self.kind = kind
+      self.views = views
+      self.meta = meta
+      self.requiresGrad = requiresGrad
+    }
+  }
+}
+
+/// One view operation as data: replayed on a base it gives the view again.
+public struct ViewStep: Hashable, Sendable {
+  public var target: OperatorDefinition
+  /// The arguments after the first, which is what is viewed.
+  public var arguments: [Constant]
+  public var resultIndex: Int
+
+  public init(target: OperatorDefinition, arguments: [Constant], resultIndex: Int = 0) {
+    self.target = target
+    self.arguments = arguments
+    self.resultIndex = resultIndex
+  }
+
+  public static func == (a: ViewStep, b: ViewStep) -> Bool {
+    a.target === b.target && a.arguments == b.arguments && a.resultIndex == b.resultIndex
+  }
+
+  public func hash(into hasher: inout Hasher) {
+    hasher.combine(ObjectIdentifier(target))
+    hasher.combine(arguments)
+    hasher.combine(resultIndex)
+  }
+
+  /// The view of `base` that this step describes.
+  public func applied(to base: Tensor) throws -> Tensor {
+    let result = try target.call([.reference(base)] + arguments.map { $0.widened() })
+    if let tensor = result.reference { return tensor }
+    guard let elements = result.elements, elements.indices.contains(resultIndex),
+      let tensor = elements[resultIndex].reference
+    else { throw OperatorError(.index, target.name, "gives no result \(resultIndex)") }
+    return tensor
+  }
+}
+
+extension [ViewStep] {
+  /// The view at the end of the chain.
+  public func applied(to base: Tensor) throws -> Tensor { try reduce(base) { try $1.applied(to: $0) } }
+}
