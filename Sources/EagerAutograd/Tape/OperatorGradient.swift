@@ -81,7 +81,7 @@ final class OperatorGradient: GradientFunction {
     }
     let context = DerivativeContext(
       call: OperatorCall(target, values),
-      results: zip(results, inputMetadata).map { $0 ?? standIn($1) },
+      results: zip(results, inputMetadata).map { $0 ?? standIn($1 ?? TensorMeta(dtype: .float32, sizes: [0])) },
       gradients: gradients, needed: needed.positions)
     return flattened(try target.gradients(context))
   }
