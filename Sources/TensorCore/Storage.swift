@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A block of memory that tensors share, with a version that every write in place advances.
 ///
@@ -13,7 +14,10 @@ public final class Storage {
   public let isFake: Bool
   /// Whether it was made in inference mode: autograd can never use it.
   package var isInference = false
+  /// Counts the storages made by this process: a later one has a greater number.
+  public let serial = Storage.nextSerial.wrappingAdd(1, ordering: .relaxed).oldValue
 
+  private static let nextSerial = Atomic<UInt64>(0)
   private let deallocator: (@Sendable (UnsafeMutableRawPointer) -> Void)?
 
   /// Allocates memory, uninitialized.
@@ -47,6 +51,9 @@ public final class Storage {
     self.isFake = true
     self.deallocator = nil
   }
+
+  /// The serial number that the next storage will have at least.
+  package static var upcomingSerial: UInt64 { nextSerial.load(ordering: .relaxed) }
 
   deinit {
     if let baseAddress { deallocator?(baseAddress) }

@@ -44,6 +44,9 @@ public protocol DispatchMode: AnyObject {
 
   /// Handles a call; `Dispatcher.execute` is what would have happened without the mode.
   func dispatch(_ call: OperatorCall) throws -> Value
+
+  /// Makes the captured function fail with this error when it ends: for uses that cannot be captured in places that cannot throw.
+  func refuse(_ error: any Error)
 }
 
 /// Autograd's side of the dispatch seam: found on the tensors that a call involves.
