@@ -7,32 +7,41 @@ extension Tensor {
   /// such tensors. A view requires a gradient if its base does.
   public var requiresGrad: Bool { recordingAutograd != nil }
 
-  /// Asks for gradients of this leaf, or no longer; gives the tensor itself.
+  /// This leaf, asked for gradients: `let w = try Tensor([1.0, 2.0]).requiringGrad()`.
   ///
-  /// - Throws: `AutogradError` with code `notFloatingPoint`; `notLeaf` where gradients of a computed tensor are to be
-  ///   switched off; `inferenceTensor` for a tensor made in inference mode.
+  /// - Throws: As `setRequiresGrad`.
   @discardableResult
-  public func requiresGrad_(_ isRequired: Bool = true) throws -> Tensor {
-    guard try isLeaf else {
-      if isRequired { return self }
-      throw AutogradError(
-        .notLeaf, nil, "gradients can be switched off for leaves alone; detach() gives a tensor without history")
-    }
-    guard dtype.isFloatingPoint || !isRequired else {
-      throw AutogradError(.notFloatingPoint, nil, "only floating-point tensors can require gradients, this is \(dtype)")
-    }
-    guard !isInference || !isRequired || DispatchContext.current.isInferenceMode else {
-      throw AutogradError(
-        .inferenceTensor, nil, "a tensor made in inference mode cannot require gradients outside of it; clone it first")
-    }
-    makeAutogradState().isRequired = isRequired
+  public func requiringGrad() throws -> Tensor {
+    try setRequiresGrad(true)
     return self
   }
 
-  /// Whether the tensor was not computed from tensors that require gradients.
+  /// Asks for gradients of this leaf, or no longer.
   ///
-  /// - Throws: As `gradientFunction`.
-  public var isLeaf: Bool { get throws { try currentHistory() == nil } }
+  /// - Throws: `AutogradError` with code `notFloatingPoint`; `notLeaf` where gradients of a computed tensor are to be
+  ///   switched off; `inferenceTensor` for a tensor made in inference mode.
+  public func setRequiresGrad(_ isRequired: Bool) throws {
+    guard isLeaf else {
+      if isRequired { return }
+      throw AutogradError(
+        .notLeaf, "gradients can be switched off for leaves alone; detach() gives a tensor without history")
+    }
+    guard dtype.isFloatingPoint || !isRequired else {
+      throw AutogradError(.notFloatingPoint, "only floating-point tensors can require gradients, this one is \(dtype)")
+    }
+    guard !isInference || !isRequired || DispatchContext.current.isInferenceMode else {
+      throw AutogradError(
+        .inferenceTensor, "a tensor made in inference mode cannot require gradients outside of it; clone it first")
+    }
+    makeAutogradState().isRequired = isRequired
+  }
+
+  /// Whether the tensor was not computed from tensors that require gradients.
+  public var isLeaf: Bool {
+    if autogradState?.history != nil { return false }
+    guard let record = viewRecord, record.historyVersion != storage.version else { return true }
+    return autogradState?.isRequired == true || !record.base.requiresGrad
+  }
 
   /// The gradient that backward passes have added up: of a leaf that requires it, or after `retainGrad()`.
   ///

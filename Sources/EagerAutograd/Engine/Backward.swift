@@ -28,14 +28,14 @@ public func backward(
 ) throws {
   guard DispatchContext.current.mode == nil else {
     throw AutogradError(
-      .notCapturable, nil,
+      .notCapturable,
       "backward() writes to leaves' grad, which a captured function cannot; use grad(of:withRespectTo:) and return the gradients"
     )
   }
   let roots = try Root.list(outputs, gradients: gradients)
   var targets: [GradientEdge]?
   if let inputs {
-    guard !inputs.isEmpty else { throw AutogradError(.noGradient, nil, "backward() was given an empty list of inputs") }
+    guard !inputs.isEmpty else { throw AutogradError(.noGradient, "backward() was given an empty list of inputs") }
     targets = try inputs.map { input in
       try input.retainGrad()
       guard let edge = try input.gradientEdge() else { throw AutogradError.doesNotRequire("an input of backward()") }
@@ -44,7 +44,7 @@ public func backward(
   }
   var pass = BackwardPass(roots: roots, keepsGraph: retainGraph ?? createGraph)
   if let targets { pass.restrict(to: targets, capturing: false) }
-  _ = try DispatchContext.current.withGrad(createGraph) { () throws in try pass.run() }
+  _ = try DispatchContext.current.withGrad(createGraph) { try pass.run() }
 }
 
 /// The gradients of the sum of `outputs` with respect to `inputs`; nobody's `grad` is touched.
@@ -68,10 +68,10 @@ public func grad(
   }
   var pass = BackwardPass(roots: roots, keepsGraph: retainGraph ?? createGraph)
   pass.restrict(to: edges, capturing: true)
-  let results = try DispatchContext.current.withGrad(createGraph) { () throws in try pass.run() }
+  let results = try DispatchContext.current.withGrad(createGraph) { try pass.run() }
   if !allowUnused, let unused = results.firstIndex(where: { $0 == nil }) {
     throw AutogradError(
-      .unusedInput, nil,
+      .unusedInput,
       "input \(unused) (shape \(inputs[unused].sizes)) was not used to compute the outputs; pass allowUnused: true to get nil for it"
     )
   }
@@ -95,10 +95,10 @@ struct Root {
   let gradient: Tensor
 
   static func list(_ outputs: [Tensor], gradients: [Tensor?]?) throws -> [Root] {
-    guard !outputs.isEmpty else { throw AutogradError(.noGradient, nil, "no outputs were given to differentiate") }
+    guard !outputs.isEmpty else { throw AutogradError(.noGradient, "no outputs were given to differentiate") }
     guard gradients == nil || gradients?.count == outputs.count else {
       throw AutogradError(
-        .invalidGradient, nil, "\(outputs.count) outputs need as many gradients, got \(gradients?.count ?? 0)")
+        .invalidGradient, "\(outputs.count) outputs need as many gradients, got \(gradients?.count ?? 0)")
     }
     let mode = DispatchContext.current.mode
     return try outputs.enumerated().map { index, output in
@@ -113,14 +113,15 @@ struct Root {
     guard let gradient else {
       guard output.elementCount == 1 else {
         throw AutogradError(
-          .invalidGradient, nil,
-          "output \(index) has shape \(output.sizes): only for one element is the gradient 1 by itself; pass a gradient")
+          .invalidGradient,
+          "output \(index) has shape \(output.sizes): only for one element is the gradient 1 by itself; pass a gradient"
+        )
       }
       return try .ones(TensorMeta(output))
     }
     guard gradient.sizes == output.sizes else {
       throw AutogradError(
-        .invalidGradient, nil,
+        .invalidGradient,
         "the gradient given for output \(index) has shape \(gradient.sizes), the output has \(output.sizes)")
     }
     return try GradientValidation.fitted(gradient, to: TensorMeta(output)) { "the gradient given for output \(index)" }
@@ -130,7 +131,7 @@ struct Root {
 extension AutogradError {
   fileprivate static func doesNotRequire(_ what: String) -> AutogradError {
     AutogradError(
-      .noGradient, nil,
+      .noGradient,
       "\(what) does not require a gradient: it was computed from no tensor that does, or inside noGrad { }, or is no longer attached"
     )
   }

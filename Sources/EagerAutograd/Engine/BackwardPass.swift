@@ -111,7 +111,7 @@ struct BackwardPass {
   private static func validate(_ gradients: inout [Tensor?], of function: GradientFunction) throws {
     guard gradients.count == function.nextEdges.count else {
       throw AutogradError(
-        .invalidGradient, function.operatorName,
+        .invalidGradient, in: function.operatorName,
         "\(function.name) gave \(gradients.count) gradients, but took \(function.nextEdges.count) inputs")
     }
     for (index, edge) in function.nextEdges.enumerated() {

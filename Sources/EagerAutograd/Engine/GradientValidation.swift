@@ -9,14 +9,16 @@ enum GradientValidation {
   /// - Parameter what: Says whose gradient it is, for the error.
   /// - Throws: `AutogradError` with code `invalidGradient` where it cannot fit.
   static func fitted(_ gradient: Tensor, to meta: TensorMeta, _ what: () -> String) throws -> Tensor {
-    if gradient.sizes == meta.sizes && gradient.dtype == meta.dtype && gradient.device == meta.device { return gradient }
+    if gradient.sizes == meta.sizes && gradient.dtype == meta.dtype && gradient.device == meta.device {
+      return gradient
+    }
     guard gradient.device == meta.device else {
       throw AutogradError(
-        .invalidGradient, nil, "\(what()) is on \(gradient.device), but its value is on \(meta.device)")
+        .invalidGradient, "\(what()) is on \(gradient.device), but its value is on \(meta.device)")
     }
     guard meta.sizes.isBroadcastable(to: gradient.sizes) else {
       throw AutogradError(
-        .invalidGradient, nil, "\(what()) has shape \(gradient.sizes), but its value has shape \(meta.sizes)")
+        .invalidGradient, "\(what()) has shape \(gradient.sizes), but its value has shape \(meta.sizes)")
     }
     return try gradient.summed(to: meta.sizes).converted(to: meta.dtype)
   }

@@ -36,11 +36,11 @@ extension DifferentiableFunction {
     let recordsGradients = isGradEnabled && inputs.contains { $0.dtype.isFloatingPoint && $0.requiresGrad }
     if recordsGradients, DispatchContext.current.mode != nil {
       throw AutogradError(
-        .notCapturable, nil, "the gradient of the custom function \(Self.self) cannot be captured as a graph")
+        .notCapturable, "the gradient of the custom function \(Self.self) cannot be captured as a graph")
     }
     let edges = try inputs.map { recordsGradients && $0.dtype.isFloatingPoint ? try $0.gradientEdge() : nil }
     context.needsInputGradient = edges.map { $0 != nil }
-    let outputs = try noGrad { () throws in try forward(inputs, context) }
+    let outputs = try noGrad { try forward(inputs, context) }
     guard recordsGradients else {
       context.tensorsToSave = []
       return outputs
@@ -53,7 +53,7 @@ extension DifferentiableFunction {
     let outputs = try apply(inputs)
     guard outputs.count == 1 else {
       throw AutogradError(
-        .invalidGradient, nil, "\(Self.self) gives \(outputs.count) outputs where one was expected; call apply(_:)")
+        .invalidGradient, "\(Self.self) gives \(outputs.count) outputs where one was expected; call apply(_:)")
     }
     return outputs[0]
   }

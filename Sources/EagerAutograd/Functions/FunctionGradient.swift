@@ -47,7 +47,7 @@ final class FunctionGradient: GradientFunction {
     let result = try definition.backward(gradients, context)
     guard result.count == nextEdges.count else {
       throw AutogradError(
-        .invalidGradient, nil,
+        .invalidGradient,
         "backward of \(name) gave \(result.count) gradients, but its forward took \(nextEdges.count) inputs")
     }
     return result
@@ -70,7 +70,8 @@ final class FunctionGradient: GradientFunction {
     let edge = GradientEdge(self, inputIndex: index)
     let slot = inputs.firstIndex { $0 === output }
     if isNotDifferentiable(output) {
-      return output.requiresGrad ? Tensor(unchecked: output.storage, layout: output.layout, dtype: output.dtype) : output
+      return output.requiresGrad
+        ? Tensor(unchecked: output.storage, layout: output.layout, dtype: output.dtype) : output
     }
     if let slot, context.dirty.contains(where: { $0 === output }) {
       try InPlaceRules.rebase(output, onto: edge, slot: slot, layoutOnly: false)
@@ -78,7 +79,7 @@ final class FunctionGradient: GradientFunction {
     }
     // A tensor with a history or gradient of its own must keep them: the output becomes another tensor over its memory.
     let keepsItself = slot != nil || output.autogradMeta != nil
-    let result = keepsItself ? try noGrad { () throws in try output.expand(output.sizes) } : output
+    let result = keepsItself ? try noGrad { try output.expand(output.sizes) } : output
     result.viewRecord?.circumstance = .customFunction
     result.setHistory(edge)
     return result
@@ -91,10 +92,10 @@ final class FunctionGradient: GradientFunction {
   private func checkWritten(_ tensor: Tensor) throws {
     if tensor.autogradState?.isRequired == true || tensor.viewRecord?.base.autogradState?.isRequired == true {
       throw AutogradError(
-        .leafInPlace, nil, "\(name) wrote to a leaf that requires a gradient, or to a view of one; give it a clone")
+        .leafInPlace, "\(name) wrote to a leaf that requires a gradient, or to a view of one; give it a clone")
     }
     if let record = tensor.viewRecord, inputMetadata.count > 1 || record.circumstance != .ordinary {
-      throw AutogradError(.viewInPlace, nil, "\(name) wrote to a view that its gradient cannot follow; give it a clone")
+      throw AutogradError(.viewInPlace, "\(name) wrote to a view that its gradient cannot follow; give it a clone")
     }
   }
 

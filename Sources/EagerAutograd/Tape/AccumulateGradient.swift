@@ -44,7 +44,7 @@ final class AccumulateGradient: GradientFunction {
   private func sum(_ existing: Tensor, _ gradient: Tensor) throws -> Tensor {
     guard existing.sizes == gradient.sizes else {
       throw AutogradError(
-        .invalidGradient, nil,
+        .invalidGradient,
         "a gradient of shape \(gradient.sizes) cannot be added to the tensor's grad, whose shape was set to \(existing.sizes)"
       )
     }

@@ -49,7 +49,7 @@ open class GradientFunction {
 
   /// The gradients for `nextEdges`, from those of the results; nil is zero.
   open func apply(_ gradients: [Tensor?]) throws -> [Tensor?] {
-    throw AutogradError(.notDifferentiable, operatorName, "\(name) defines no gradient")
+    throw AutogradError(.notDifferentiable, in: operatorName, "\(name) defines no gradient")
   }
 
   /// Frees what was saved for `apply`, which will not run again.

@@ -1,3 +1,4 @@
+import Operators
 import TensorCore
 
 /// Removes a hook.
@@ -52,7 +53,7 @@ final class HookTable {
     }
     for (result, state) in retained.sorted(by: { $0.key < $1.key }) {
       guard let gradient = gradients[result], let state = state.object else { continue }
-      state.gradient = try state.gradient.map { try $0 + gradient } ?? gradient.clone()
+      state.gradient = if let sum = state.gradient { try sum + gradient } else { try gradient.clone() }
     }
   }
 
@@ -79,7 +80,8 @@ final class HookTable {
   private static func checked(_ replaced: [Tensor?], replaces gradients: [Tensor?]) throws -> [Tensor?] {
     guard replaced.count == gradients.count else {
       throw AutogradError(
-        .invalidGradient, nil, "a hook got \(gradients.count) gradients and gave \(replaced.count); the number must be the same"
+        .invalidGradient,
+        "a hook got \(gradients.count) gradients and gave \(replaced.count); the number must be the same"
       )
     }
     for case (let new?, let old?) in zip(replaced, gradients) { try check(new, replaces: old) }
@@ -89,7 +91,7 @@ final class HookTable {
   private static func check(_ replaced: Tensor, replaces gradient: Tensor) throws {
     guard replaced.sizes == gradient.sizes, replaced.dtype == gradient.dtype, replaced.device == gradient.device else {
       throw AutogradError(
-        .invalidGradient, nil,
+        .invalidGradient,
         """
         a hook got a \(gradient.dtype) gradient of shape \(gradient.sizes) on \(gradient.device) and gave a \
         \(replaced.dtype) one of shape \(replaced.sizes) on \(replaced.device); these must be the same
@@ -108,7 +110,7 @@ extension Tensor {
   @discardableResult
   public func registerHook(_ hook: @escaping (Tensor) throws -> Tensor?) throws -> HookHandle {
     guard let edge = try gradientEdge() else {
-      throw AutogradError(.noGradient, nil, "a hook was to be put on a tensor that does not require a gradient")
+      throw AutogradError(.noGradient, "a hook was to be put on a tensor that does not require a gradient")
     }
     return edge.function.makeHooks().add(.tensor(result: edge.inputIndex, hook))
   }
@@ -119,10 +121,10 @@ extension Tensor {
   @discardableResult
   public func registerPostAccumulateGradHook(_ hook: @escaping (Tensor) throws -> Void) throws -> HookHandle {
     guard requiresGrad else {
-      throw AutogradError(.noGradient, nil, "a hook was to be put on a tensor that does not require a gradient")
+      throw AutogradError(.noGradient, "a hook was to be put on a tensor that does not require a gradient")
     }
     guard let edge = try gradientEdge(), edge.function is AccumulateGradient else {
-      throw AutogradError(.notLeaf, nil, "hooks after accumulation can be put on leaves alone")
+      throw AutogradError(.notLeaf, "hooks after accumulation can be put on leaves alone")
     }
     return edge.function.makeHooks().add(.afterAccumulation(hook))
   }
@@ -132,7 +134,7 @@ extension Tensor {
   /// - Throws: `AutogradError` with code `noGradient` where the tensor does not require a gradient.
   public func retainGrad() throws {
     guard let edge = try gradientEdge() else {
-      throw AutogradError(.noGradient, nil, "a tensor that does not require a gradient has none to retain")
+      throw AutogradError(.noGradient, "a tensor that does not require a gradient has none to retain")
     }
     if edge.function is AccumulateGradient { return }
     edge.function.makeHooks().retained[edge.inputIndex] = WeakReference(makeAutogradState())

@@ -19,16 +19,17 @@ enum InPlaceRules {
       try ViewHistory.checkWritable(record, tensor, target.name)
       if record.base.autogradState?.isRequired == true {
         throw AutogradError(
-          .leafInPlace, target.name,
+          .leafInPlace, in: target.name,
           "would write to a view of a leaf that requires a gradient; do it inside noGrad { }, or write to a clone")
       }
       if target.schema.returns.count > 1 {
-        throw AutogradError(.viewInPlace, target.name, "gives several results and cannot write to a view; clone it first")
+        throw AutogradError(
+          .viewInPlace, in: target.name, "gives several results and cannot write to a view; clone it first")
       }
     }
     if tensor.autogradState?.isRequired == true {
       throw AutogradError(
-        .leafInPlace, target.name,
+        .leafInPlace, in: target.name,
         "would write to a leaf that requires a gradient; do it inside noGrad { }, or write to a clone")
     }
   }

@@ -106,9 +106,9 @@ final class OperatorGradient: GradientFunction {
 }
 
 extension AutogradError {
-  static func backwardTwice(_ name: OperatorName?) -> AutogradError {
+  package static func backwardTwice(_ name: OperatorName?) -> AutogradError {
     AutogradError(
-      .backwardTwice, name,
+      .backwardTwice, in: name,
       "the values saved for this gradient were freed by an earlier backward pass; pass retainGraph: true to that one to go through the graph again"
     )
   }

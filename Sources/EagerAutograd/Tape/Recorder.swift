@@ -38,7 +38,7 @@ enum Recorder {
         needed.insert(position)
       } else if !formulas.isEmpty {
         throw AutogradError(
-          .notDifferentiable, target.name,
+          .notDifferentiable, in: target.name,
           "is not differentiable with respect to '\(target.schema.parameters[position].name)', which requires a gradient; detach it"
         )
       } else if target.schema.parameters[position].alias?.isWrite == true {

@@ -36,7 +36,7 @@ enum ViewHistory {
     }
     guard source.layout == tensor.layout else {
       throw AutogradError(
-        .viewInPlace, record.call.target.name,
+        .viewInPlace, in: record.call.target.name,
         "the base of a view was given another layout (\(base.sizes)); the view's gradient cannot be followed any more")
     }
     return edge
@@ -44,14 +44,15 @@ enum ViewHistory {
 
   /// - Throws: `AutogradError` where the view must not be written to, since its gradient could not be followed.
   static func checkWritable(_ record: ViewRecord, _ tensor: Tensor, _ name: OperatorName) throws {
-    if let reason = obstacle(record) { throw AutogradError(.viewInPlace, name, "would write to a view. \(reason)") }
+    if let reason = obstacle(record) { throw AutogradError(.viewInPlace, in: name, "would write to a view. \(reason)") }
   }
 
   /// - Throws: `AutogradError` where the memory of such a view must not have been written to.
   static func checkFollowable(_ record: ViewRecord, _ tensor: Tensor) throws {
     if let reason = obstacle(record) {
       throw AutogradError(
-        .viewInPlace, record.call.target.name, "the base of this view, or another view of it, was written to. \(reason)")
+        .viewInPlace, in: record.call.target.name,
+        "the base of this view, or another view of it, was written to. \(reason)")
     }
   }
 
