@@ -41,16 +41,16 @@ public enum Dispatcher {
     case .composite(let body):
       return try body(call)
     case .view(let rule):
-      return pack(try makeViews(call, layouts: rule(call)), target)
+      return pack(try makeViews(call, layouts: rule(call)).map { $0 }, target)
     case .inPlace(let functional):
       return .reference(try InPlaceExecution.run(call, functional: functional))
     case .kernel(let shape, let lowering):
       let (results, isFake) = try allocate(shape(call), for: call)
-      if !isFake { try EagerKernels.run(call, results: results, lowering: lowering) }
+      if !isFake { try EagerKernels.run(call, results: results.compactMap(\.self), lowering: lowering) }
       return pack(results, target)
     case .host(let shape, let body):
       let (results, isFake) = try allocate(shape(call), for: call)
-      if !isFake { try body(call, results) }
+      if !isFake { try body(call, results.compactMap(\.self)) }
       return pack(results, target)
     }
   }
@@ -59,26 +59,34 @@ public enum Dispatcher {
     let source = try call.tensor(0)
     return layouts.enumerated().map { index, layout in
       let view = Tensor(unchecked: source.storage, layout: layout, dtype: source.dtype)
-      view.viewMeta = ViewRecord(of: source, by: call, resultIndex: index)
+      if call.target.tracksViews { view.viewMeta = ViewRecord(of: source, by: call, resultIndex: index) }
       return view
     }
   }
 
-  private static func allocate(_ metas: [TensorMeta], for call: OperatorCall) throws -> ([Tensor], isFake: Bool) {
+  private static func allocate(_ metas: [TensorMeta?], for call: OperatorCall) throws -> ([Tensor?], isFake: Bool) {
     let isFake = DispatchContext.current.makesFakeTensors || call.contains(where: \.isFake)
-    let results = try metas.map { meta in
-      isFake
+    let results = try metas.map { meta -> Tensor? in
+      guard let meta else { return nil }
+      return isFake
         ? try Tensor(fake: meta.layout, dtype: meta.dtype, device: meta.device)
         : try Tensor(uninitialized: meta.layout, dtype: meta.dtype, device: meta.device)
     }
     return (results, isFake)
   }
 
-  private static func pack(_ results: [Tensor], _ target: OperatorDefinition) -> Value {
-    if target.schema.returns.count > 1 { return .tuple(results.map { .reference($0) }) }
-    if case .list = target.schema.returns.first?.type { return .list(results.map { .reference($0) }) }
-    return results.first.map { .reference($0) } ?? .none
+  private static func pack(_ results: [Tensor?], _ target: OperatorDefinition) -> Value {
+    let values = results.map { $0.map { Value.reference($0) } ?? .none }
+    if target.schema.returns.count > 1 { return .tuple(values) }
+    if case .list = target.schema.returns.first?.type { return .list(values) }
+    return values.first ?? .none
   }
+}
+
+extension OperatorDefinition {
+  /// Whether results remember what they are views of. Those of `detach` do not, since no gradient flows through them, nor
+  /// those whose schema declares them new.
+  fileprivate var tracksViews: Bool { schema.isView && derivative?.isEmpty != true }
 }
 
 /// How a tensor came to be a view: the call that made it of its source.
@@ -91,7 +99,7 @@ public final class ViewRecord: ViewMeta {
   /// Whether gradients were recorded when the view was made.
   public let madeWithGradEnabled: Bool
 
-  init(of source: Tensor, by call: OperatorCall, resultIndex: Int) {
+  init(of source: Tensor, by call: OperatorCall, resultIndex: Int = 0) {
     self.source = source
     self.call = call
     self.resultIndex = resultIndex
