@@ -9,7 +9,7 @@ public enum OperatorLibrary {
 
   // An operator that is missing here does not exist for text forms; a test compares the list with the schemas.
   private static let families: [[OperatorDefinition]] = [
-    arithmetic, activations, reductions, views, copies,
+    arithmetic, activations, reductions, views, dimensionViews, partViews, splitViews, partScatters, copies, joining, matmuls,
     dataReplacement,
   ]
 

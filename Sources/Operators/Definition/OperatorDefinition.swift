@@ -157,7 +157,10 @@ extension OperatorDefinition {
   public func call(_ arguments: [Value]) throws -> Value { try evaluate(schema.filled(arguments)) }
 
   /// Calls an operator that gives one tensor.
-  public func callAsFunction(_ arguments: Value...) throws -> Tensor {
+  public func callAsFunction(_ arguments: Value...) throws -> Tensor { try self(arguments) }
+
+  /// Calls an operator that gives one tensor.
+  public func callAsFunction(_ arguments: [Value]) throws -> Tensor {
     guard let tensor = try call(arguments).reference else {
       throw OperatorError(.argument, name, "gives several results where one tensor was expected")
     }
