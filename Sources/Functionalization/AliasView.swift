@@ -1,5 +1,6 @@
 import AOTArtifacts
 import GraphIR
+import Operators
 import TensorCore
 
 /// A block of memory of the captured program.
@@ -87,9 +88,14 @@ final class AliasView {
     self.parent = parent
     self.step = step
     self.metadata = metadata
-    self.cutsHistory = step.target.derivative?.isEmpty == true || metadata.gradMode == false
+    self.cutsHistory = Self.cutsHistory(step.target, metadata)
     self.value = value
     self.generation = memory.generation
+  }
+
+  /// Whether autograd does not connect a view with its source.
+  static func cutsHistory(_ target: OperatorDefinition, _ metadata: NodeMetadata) -> Bool {
+    target.derivative?.isEmpty == true || metadata.gradMode == false
   }
 
   /// Whether memory was written to since the value was made.
@@ -116,6 +122,14 @@ final class AliasView {
       view = parent
     }
     return steps.reversed()
+  }
+
+  /// The metadata of the captured program's tensor.
+  var eagerMeta: TensorMeta {
+    get throws {
+      // Nothing of this is to be recorded in the graph that is being made.
+      try DispatchContext.current.withMode(nil) { TensorMeta(try steps.applied(to: Tensor(fake: memory.eager))) }
+    }
   }
 
   /// Whether some view on the way from the base has a gradient history of its own.

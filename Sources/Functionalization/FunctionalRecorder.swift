@@ -8,11 +8,12 @@ final class FunctionalRecorder {
   let tracer = GraphTracer()
   /// Whether gradients will be taken of the graph, so that it must tell what autograd saw.
   let recordsGradients: Bool
-  private var metadata = NodeMetadata()
+  /// What new nodes get.
+  private(set) var currentMetadata = NodeMetadata()
 
   init(recordsGradients: Bool) {
     self.recordsGradients = recordsGradients
-    tracer.annotate = { [unowned self] _ in metadata }
+    tracer.annotate = { [unowned self] _ in currentMetadata }
   }
 
   /// Runs `body` with its calls recorded.
@@ -26,11 +27,11 @@ final class FunctionalRecorder {
 
   /// Runs `body` with new nodes getting this metadata, but for what says what a node gives.
   func with<Result>(_ metadata: NodeMetadata, _ body: () throws -> Result) rethrows -> Result {
-    let saved = self.metadata
-    self.metadata = metadata
-    self.metadata.value = nil
-    self.metadata.descriptor = nil
-    defer { self.metadata = saved }
+    let saved = currentMetadata
+    currentMetadata = metadata
+    currentMetadata.value = nil
+    currentMetadata.descriptor = nil
+    defer { currentMetadata = saved }
     return try body()
   }
 
@@ -42,8 +43,16 @@ final class FunctionalRecorder {
   /// The elements of `data` with the gradient history of `old`.
   func withData(of old: Tensor, _ data: Tensor) throws -> Tensor {
     guard recordsGradients, old !== data, data.dtype.isFloatingPoint else { return data }
-    var metadata = self.metadata
+    var metadata = currentMetadata
     metadata.gradMode = nil
     return try with(metadata) { try OperatorLibrary.withData(.reference(old), .reference(data)) }
+  }
+
+  /// The tensor whose elements these are: itself, or what `withData` put in its place.
+  func data(of tensor: Tensor) -> Tensor {
+    guard let node = tracer.node(of: tensor), tracer.graph[node].calls(OperatorLibrary.withData),
+      let data = tracer.graph[node].arguments.last?.reference, let value = tracer.value(of: data)?.reference
+    else { return tensor }
+    return self.data(of: value)
   }
 }

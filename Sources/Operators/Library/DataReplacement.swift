@@ -19,7 +19,7 @@ extension OperatorLibrary {
             "needs two tensors of one shape and type, got \(history.dtype) \(history.sizes) and \(data.dtype) \(data.sizes)"
           )
         }
-        return [TensorMeta(dtype: data.dtype, layout: data.layout.copied(format: .preserve), device: data.device)]
+        return [TensorMeta(dtype: data.dtype, layout: data.layout.copied(), device: data.device)]
       },
       lowering: { call, results, builder in builder.copy(try call.reference(1), to: results[0]) })
   )

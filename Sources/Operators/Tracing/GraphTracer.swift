@@ -195,8 +195,8 @@ extension Tensor {
 
   /// A fake tensor of that metadata, over a storage that others share where one is given.
   package convenience init(fake meta: TensorMeta, sharing storage: Storage?) throws(TensorError) {
-    guard let storage else { return try self.init(fake: meta) }
-    _ = try meta.layout.requiredElementCount()
+    let count = try meta.layout.requiredElementCount()
+    let storage = storage ?? Storage(fakeByteCount: count * meta.dtype.byteCount, device: meta.device)
     self.init(unchecked: storage, layout: meta.layout, dtype: meta.dtype)
   }
 }
