@@ -53,8 +53,7 @@ extension Graph {
   /// Replaces what the graph returns.
   public mutating func setOutput(_ result: GraphArgument, descriptors: [Descriptor] = []) {
     guard let output else {
-      insertionPoint = .end
-      output(result, descriptors: descriptors)
+      inserting(.end) { _ = $0.output(result, descriptors: descriptors) }
       return
     }
     setArguments(of: output, [result])
@@ -77,13 +76,31 @@ extension Graph {
   }
 
   /// Runs `body` with new nodes going to another place, then restores the insertion point.
-  public mutating func inserting<Result>(_ point: InsertionPoint, _ body: (inout Graph) throws -> Result) rethrows
+  public mutating func inserting<Result, Failure: Error>(
+    _ point: InsertionPoint, _ body: (inout Graph) throws(Failure) -> Result
+  ) throws(Failure)
     -> Result
   {
     let saved = insertionPoint
     insertionPoint = point
-    defer { insertionPoint = saved }
+    defer { insertionPoint = standing(saved) }
     return try body(&self)
+  }
+
+  /// A place in the order, moved off a node that has been erased to where that node was.
+  private func standing(_ point: InsertionPoint) -> InsertionPoint {
+    switch point {
+    case .end: return .end
+    case .before(let id):
+      // An erased node keeps its links, so they lead to the nodes that stood beside it.
+      var node: NodeID? = id
+      while let erased = node, !contains(erased) { node = next(erased) }
+      return node.map { .before($0) } ?? .end
+    case .after(let id):
+      var node: NodeID? = id
+      while let erased = node, !contains(erased) { node = previous(erased) }
+      return node.map { .after($0) } ?? Self.id(firstNode).map { .before($0) } ?? .end
+    }
   }
 
   /// Removes a node that nothing uses.
@@ -96,11 +113,6 @@ extension Graph {
       let names = users(of: id).prefix(4).map { "'\(self[$0].name)'" }.joined(separator: ", ")
       throw GraphError(.hasUsers, "cannot be erased: used by \(names)", node: node.name)
     }
-    switch insertionPoint {
-    case .before(id): insertionPoint = next(id).map { .before($0) } ?? .end
-    case .after(id): insertionPoint = previous(id).map { .after($0) } ?? next(id).map { .before($0) } ?? .end
-    default: break
-    }
     removeUses(by: id)
     unlink(id)
     names.release(node.name)
@@ -108,6 +120,7 @@ extension Graph {
     storage[id.position].arguments = []
     storage[id.position].keywordArguments = []
     count -= 1
+    insertionPoint = standing(insertionPoint)
   }
 
   /// Moves a node to another place in the order.
@@ -126,7 +139,7 @@ extension Graph {
     addUses(by: id)
   }
 
-  /// Makes every user of a node, or those chosen, use another in its place.
+  /// Makes every user of a node, or those chosen, use another in its place; the other one may use the first itself.
   ///
   /// - Returns: The users that changed.
   @discardableResult
@@ -180,7 +193,7 @@ extension Graph {
     if after == Node.absent { lastNode = before } else { storage[Int(after)].previous = before }
   }
 
-  private mutating func addUses(by id: NodeID) {
+  mutating func addUses(by id: NodeID) {
     for argument in storage[id.position].arguments { argument.forEachReference { addUse(of: $0, by: id) } }
     for keyword in storage[id.position].keywordArguments { keyword.value.forEachReference { addUse(of: $0, by: id) } }
   }

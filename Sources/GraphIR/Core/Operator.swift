@@ -18,7 +18,9 @@ extension Operator {
   public var name: OperatorName { schema.name }
 
   /// Whether a call may be dropped when nothing uses its result.
-  public var isPure: Bool { !schema.isMutating && !traits.contains(.effectful) }
+  ///
+  /// A draw of random numbers may not: those drawn after it would change.
+  public var isPure: Bool { !schema.isMutating && traits.isDisjoint(with: [.effectful, .random]) }
 }
 
 /// What a schema cannot say about an operator.
@@ -41,6 +43,27 @@ public struct OperatorTraits: OptionSet, Hashable, Sendable {
   public static let factory = OperatorTraits(rawValue: 1 << 5)
   /// Its result's shape depends on the elements of its arguments.
   public static let dataDependent = OperatorTraits(rawValue: 1 << 6)
+  /// Calls graphs of the module that it stands in: a `GraphCallingOperator`.
+  public static let callsGraphs = OperatorTraits(rawValue: 1 << 7)
+}
+
+/// An operator that runs nested graphs of the module it is called in, with trait `callsGraphs`.
+///
+/// The value of a `get_attr` node that names a module is the module's path, a string.
+public protocol GraphCallingOperator: Operator {
+  /// Runs the operator.
+  ///
+  /// - Parameter run: Runs the module at a path on arguments.
+  func evaluate(_ arguments: [Value], running run: (_ path: String, _ arguments: [Value]) throws -> Value) throws
+    -> Value
+}
+
+extension GraphCallingOperator {
+  public func evaluate(_ arguments: [Value]) throws -> Value {
+    try evaluate(arguments) { path, _ throws(GraphError) in
+      throw GraphError(.execution, "\(name): the module '\(path)' can only be run by an interpreter of the graph around it")
+    }
+  }
 }
 
 /// Where a text form finds operators by name.
@@ -68,24 +91,5 @@ extension OperatorName: LosslessStringConvertible {
     let parts = description.split(separator: ".", omittingEmptySubsequences: false)
     guard parts.count == 3, parts.allSatisfy({ !$0.isEmpty }) else { return nil }
     self.init(String(parts[0]), String(parts[1]), String(parts[2]))
-  }
-}
-
-/// `operator.getitem(sequence, index)`: picks one result of a call that gives several.
-public final class GetItem: Operator {
-  public static let shared = GetItem()
-
-  public let schema = OperatorSchema(
-    name: OperatorName("operator", "getitem"),
-    parameters: [.init("sequence", .anything), .init("index", .int)], returns: [.init(.anything)])
-  public let traits: OperatorTraits = []
-
-  private init() {}
-
-  public func evaluate(_ arguments: [Value]) throws -> Value {
-    guard arguments.count == 2, let elements = arguments[0].elements, case .int(let index) = arguments[1],
-      elements.indices.contains(index.value)
-    else { throw GraphError(.invalidArgument, "operator.getitem needs a sequence and an index inside it") }
-    return elements[index.value]
   }
 }
