@@ -1,4 +1,5 @@
 import AOTArtifacts
+import GraphIR
 import Operators
 import TensorCore
 
