@@ -23,9 +23,11 @@ public struct InputSignature: Hashable, Sendable {
     public var device: Device
     public var requiresGrad: Bool
     public var isLeaf: Bool
+    /// Whether the first element is not its storage's first.
+    public var startsInside: Bool
     /// The first argument that is the very same tensor; nil for the first one itself.
     public var sameAs: Int?
-    /// The first argument whose memory overlaps this one's, and the offset in elements from it; nil where none does.
+    /// The first argument that lies in the same storage, and the offset in elements from it; nil where none does.
     public var overlap: Overlap?
 
     public struct Overlap: Hashable, Sendable {
@@ -40,7 +42,7 @@ public struct InputSignature: Hashable, Sendable {
 
     public init(
       dtype: DType, sizes: [SymInt], strides: [SymInt], device: Device, requiresGrad: Bool, isLeaf: Bool,
-      sameAs: Int? = nil, overlap: Overlap? = nil
+      startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil
     ) {
       self.dtype = dtype
       self.sizes = sizes
@@ -48,6 +50,7 @@ public struct InputSignature: Hashable, Sendable {
       self.device = device
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
+      self.startsInside = startsInside
       self.sameAs = sameAs
       self.overlap = overlap
     }

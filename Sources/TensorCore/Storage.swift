@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A block of memory that tensors share, with a version that every write in place advances.
 ///
@@ -11,7 +12,12 @@ public final class Storage {
   /// The number of writes in place so far. Views of one storage share it; autograd checks it.
   public private(set) var version = 0
   public let isFake: Bool
+  /// Counts the storages made by this process: a later one has a greater number.
+  public let serial = Storage.nextSerial.wrappingAdd(1, ordering: .relaxed).oldValue
+  /// Whether it was made in inference mode: autograd can never use it.
+  package var isInference = false
 
+  private static let nextSerial = Atomic<UInt64>(0)
   private let deallocator: (@Sendable (UnsafeMutableRawPointer) -> Void)?
 
   /// Allocates memory, uninitialized.
@@ -45,6 +51,9 @@ public final class Storage {
     self.isFake = true
     self.deallocator = nil
   }
+
+  /// The serial number that the next storage will have at least.
+  package static var upcomingSerial: UInt64 { nextSerial.load(ordering: .relaxed) }
 
   deinit {
     if let baseAddress { deallocator?(baseAddress) }

@@ -1,18 +1,3 @@
-/// Where in the user's source something was written.
-public struct SourceLocation: Hashable, Sendable {
-  public var file: String
-  public var line: Int
-
-  public init(file: String, line: Int) {
-    self.file = file
-    self.line = line
-  }
-}
-
-extension SourceLocation: CustomStringConvertible {
-  public var description: String { "\(file):\(line)" }
-}
-
 /// What a user or policy asked the partitioner to do with a value.
 public enum RecomputeTag: String, CaseIterable, Hashable, Sendable {
   case mustSave = "must_save"

@@ -162,3 +162,5 @@ extension Call where Reference == Tensor {
     return false
   }
 }
+
+extension Call: Sendable where Reference: Sendable {}

@@ -19,33 +19,10 @@ func pointwise(
   _ body: @escaping @Sendable (_ operands: [ScalarExpression], _ call: LoweringCall) throws -> ScalarExpression
 ) -> OperatorDefinition {
   let schema = OperatorSchema(wellFormed: schema)
-  let rule = PointwiseRule(schema, operands: operands, conditions: conditions, promotion: promotion)
-  return OperatorDefinition(
-    schema: schema, traits: .pointwise,
-    .kernel(
-      shape: { call in
-        let meta = try rule.result(of: call)
-        let common = try rule.commonDType(call, \.dtype, \.rank)
-        guard accepts.contains(rule.promotion.computeDType(common)) else {
-          throw OperatorError(.dtype, call.target.name, "is not defined for \(common)")
-        }
-        try check?(call, common)
-        return [meta]
-      },
-      lowering: { call, results, builder in
-        let computing = promotion.computeDType(try rule.commonDType(call, \.dtype, \.sizes.count))
-        let loads = rule.positions.compactMap { call.arguments[$0].reference }
-        var next = 0
-        let elements = rule.positions.map { position -> ScalarExpression in
-          let dtype = rule.conditions.contains(position) ? .bool : computing
-          if let scalar = call.arguments[position].scalar { return .constant(scalar.converted(to: dtype)) }
-          guard let operand = call.arguments[position].reference else { return .constant(.int(0)) }
-          defer { next += 1 }
-          return operand.dtype == dtype ? .load(next) : .cast(dtype, .load(next))
-        }
-        let value = try body(elements, call)
-        builder.pointwise(loads, to: results[0]) { _ in value }
-      }))
+  let kernel = PointwiseKernel(
+    rule: PointwiseRule(schema, operands: operands, conditions: conditions, promotion: promotion), accepts: accepts,
+    check: check, body: body)
+  return OperatorDefinition(schema: schema, traits: .pointwise, .kernel(shape: kernel.shape, lowering: kernel.lower))
 }
 
 /// A pointwise operator of one tensor and no other argument that matters.
@@ -63,6 +40,39 @@ func binary(
 ) -> OperatorDefinition {
   pointwise(schema, operands: operands, promotion: promotion, accepts: accepts) { operands, _ in
     body(operands[0], operands[1])
+  }
+}
+
+/// The shape rule and lowering that `pointwise` writes.
+struct PointwiseKernel: Sendable {
+  let rule: PointwiseRule
+  var accepts: DTypeKinds = .all
+  var check: (@Sendable (OperatorCall, DType) throws -> Void)?
+  let body: @Sendable (_ operands: [ScalarExpression], _ call: LoweringCall) throws -> ScalarExpression
+
+  @Sendable func shape(_ call: OperatorCall) throws -> [TensorMeta?] {
+    let meta = try rule.result(of: call)
+    let common = try rule.commonDType(call, \.dtype, \.rank)
+    guard accepts.contains(rule.promotion.computeDType(common)) else {
+      throw OperatorError(.dtype, call.target.name, "is not defined for \(common)")
+    }
+    try check?(call, common)
+    return [meta]
+  }
+
+  @Sendable func lower(_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws {
+    let computing = rule.promotion.computeDType(try rule.commonDType(call, \.dtype, \.sizes.count))
+    let loads = rule.positions.compactMap { call.arguments[$0].reference }
+    var next = 0
+    let elements = rule.positions.map { position -> ScalarExpression in
+      let dtype = rule.conditions.contains(position) ? .bool : computing
+      if let scalar = call.arguments[position].scalar { return .constant(scalar.converted(to: dtype)) }
+      guard let operand = call.arguments[position].reference else { return .constant(.int(0)) }
+      defer { next += 1 }
+      return operand.dtype == dtype ? .load(next) : .cast(dtype, .load(next))
+    }
+    let value = try body(elements, call)
+    builder.pointwise(loads, to: results[0]) { _ in value }
   }
 }
 

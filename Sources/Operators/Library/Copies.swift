@@ -11,7 +11,7 @@ extension OperatorLibrary {
     .kernel(
       shape: { call in
         let input = try call.tensor(0)
-        let layout = try input.layout.copied(format: call.optionalMemoryFormat(1) ?? .preserve, for: call)
+        let layout = input.layout.copied(format: try call.fittingMemoryFormat(1, rank: input.rank) ?? .preserve)
         return [TensorMeta(dtype: input.dtype, layout: layout, device: input.device)]
       },
       lowering: { call, results, builder in builder.copy(try call.reference(0), to: results[0]) })
@@ -49,7 +49,7 @@ extension OperatorLibrary {
       shape: { call in
         let input = try call.tensor(0)
         let dtype = try call.optionalDType(1) ?? input.dtype
-        let layout = try input.layout.copied(format: call.optionalMemoryFormat(6) ?? .preserve, for: call)
+        let layout = input.layout.copied(format: try call.fittingMemoryFormat(6, rank: input.rank) ?? .preserve)
         return [TensorMeta(dtype: dtype, layout: layout, device: try call.optionalDevice(3) ?? input.device)]
       },
       lowering: { call, results, builder in builder.copy(try call.reference(0), to: results[0]) })
@@ -64,7 +64,8 @@ extension OperatorLibrary {
     """,
     .composite { call in
       try converted(
-        call, to: call.optionalDType(1), copies: call.bool(3), format: call.optionalMemoryFormat(4))
+        call, to: call.optionalDType(1), copies: call.bool(3),
+        format: call.fittingMemoryFormat(4, rank: call.tensor(0).rank))
     })
 
   /// The tensor in the dtype of another.
@@ -75,7 +76,8 @@ extension OperatorLibrary {
     """,
     .composite { call in
       try converted(
-        call, to: call.tensor(1).dtype, copies: call.bool(3), format: call.optionalMemoryFormat(4))
+        call, to: call.tensor(1).dtype, copies: call.bool(3),
+        format: call.fittingMemoryFormat(4, rank: call.tensor(0).rank))
     })
 
   public static let typeAs = OperatorDefinition(
@@ -86,7 +88,7 @@ extension OperatorLibrary {
     _ call: OperatorCall, to dtype: DType?, copies: Bool, format: MemoryFormat?
   ) throws -> Value {
     let input = try call.tensor(0)
-    let layout = try input.layout.copied(format: format ?? .preserve, for: call)
+    let layout = input.layout.copied(format: format ?? .preserve)
     let keepsLayout = format == nil || format == .preserve || input.layout.isSameInMemory(as: layout)
     if !copies && keepsLayout && (dtype ?? input.dtype) == input.dtype { return call.arguments[0] }
     return .reference(
@@ -100,11 +102,11 @@ extension OperatorLibrary {
     "contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)",
     .composite { call in
       let input = try call.tensor(0)
-      let format = try call.optionalMemoryFormat(1) ?? .contiguous
+      let format = try call.fittingMemoryFormat(1, rank: input.rank) ?? .contiguous
       guard format != .preserve else {
         throw OperatorError(.argument, call.target.name, "'preserve' is not an order of dimensions")
       }
-      let layout = try input.layout.copied(format: format, for: call)
+      let layout = input.layout.copied(format: format)
       if input.layout.isSameInMemory(as: layout) { return call.arguments[0] }
       return .reference(try clone(call.arguments[0], .memoryFormat(format)))
     })
@@ -132,28 +134,27 @@ extension OperatorLibrary {
     })
 }
 
-extension Layout {
-  /// The layout of a copy in new memory, dense tensors keeping their strides.
-  func copied() -> Layout {
-    isNonOverlappingAndDense
-      ? Layout(sizes: sizes, strides: strides)
-      : Layout(sizes: sizes, strides: pointwiseStrides(sizes, operands: [self]))
-  }
-
-  /// The layout of a copy in new memory.
-  ///
+extension Call {
   /// - Throws: `OperatorError` where the format does not fit the number of dimensions.
-  func copied(format: MemoryFormat, for call: OperatorCall) throws -> Layout {
+  fileprivate func fittingMemoryFormat(_ position: Int, rank: Int) throws -> MemoryFormat? {
+    guard let format = try optionalMemoryFormat(position) else { return nil }
+    let needed = [MemoryFormat.channelsLast: 4, .channelsLast3D: 5][format]
+    guard needed == nil || needed == rank else {
+      throw mismatch(position, "a memory format for \(rank) dimensions")
+    }
+    return format
+  }
+}
+
+extension Layout {
+  /// The layout of a copy in new memory; a format that does not fit the number of dimensions is row-major.
+  func copied(format: MemoryFormat = .preserve) -> Layout {
     switch format {
-    case .preserve: return copied()
-    case .contiguous: return Layout(contiguous: sizes)
-    case .channelsLast, .channelsLast3D:
-      let needed = format == .channelsLast ? 4 : 5
-      guard rank == needed else {
-        throw OperatorError(
-          .shape, call.target.name, "memory format \(format.rawValue) needs \(needed) dimensions, got sizes \(sizes)")
-      }
-      return Layout(sizes: sizes, strides: channelsLastStrides)
+    case .preserve where isNonOverlappingAndDense: Layout(sizes: sizes, strides: strides)
+    case .preserve: Layout(sizes: sizes, strides: pointwiseStrides(sizes, operands: [self]))
+    case .channelsLast where rank == 4, .channelsLast3D where rank == 5:
+      Layout(sizes: sizes, strides: channelsLastStrides)
+    case .contiguous, .channelsLast, .channelsLast3D: Layout(contiguous: sizes)
     }
   }
 

@@ -129,7 +129,7 @@ extension OperatorLibrary {
     "tile(Tensor self, SymInt[] dims) -> Tensor",
     .composite { call in
       let (input, counts) = (try call.tensor(0), try call.symInts(1))
-      let missing = max(0, input.rank - counts.count)
+      let missing = Swift.max(0, input.rank - counts.count)
       return .reference(try repeated(.reference(input), Value([SymInt](repeating: 1, count: missing) + counts)))
     })
 

@@ -61,7 +61,7 @@ extension OperatorLibrary {
   public static let selectBackward: OperatorDefinition = placement(
     "select_backward(Tensor grad_output, SymInt[] input_sizes, int dim, SymInt index) -> Tensor", .select
   )
-  .derivative(of: "grad_output") { try select(.reference($0.gradient), $0["dim"], $0["index"]) }
+  .derivative(of: "grad_output") { try selectInt(.reference($0.gradient), $0["dim"], $0["index"]) }
 
   /// Zeros but in a slice: the gradient of `slice`.
   public static let sliceBackward: OperatorDefinition = placement(
@@ -188,6 +188,9 @@ extension Tensor {
     try OperatorLibrary.asStridedScatter(
       .reference(self), .reference(source), Value(layout.sizes), Value(layout.strides), .int(layout.offset))
   }
+
+  /// Zeros of this tensor's dtype and device.
+  func newZeros(_ sizes: [SymInt]) throws -> Tensor { try OperatorLibrary.newZeros(.reference(self), Value(sizes)) }
 
   /// This tensor where it has the strides of `layout`, else a copy that has; without an offset either way.
   ///

@@ -3,10 +3,10 @@ import TensorCore
 
 // Views of a part of a tensor.
 extension OperatorLibrary {
-  static let partViews = [select, slice, narrow, diagonal, unfold, asStrided]
+  static let partViews = [selectInt, slice, narrow, diagonal, unfold, asStrided]
 
   /// The elements at one index of a dimension, which goes away.
-  public static let select: OperatorDefinition = part(
+  public static let selectInt: OperatorDefinition = part(
     "select.int(Tensor(a) self, int dim, SymInt index) -> Tensor(a)", .select
   )
   .viewInverse { call, source, mutated, _ in try source.selectScatter(mutated, call.int(1), call.int(2)) }
@@ -80,7 +80,7 @@ extension OperatorLibrary {
     guard !input.mayOverlapItself, !result.mayOverlapItself else {
       throw OperatorError(.notImplemented, d.call.target.name, "has no gradient where elements share a place in memory")
     }
-    let count = max(input.elementRange.upperBound, result.elementRange.upperBound)
+    let count = Swift.max(input.elementRange.upperBound, result.elementRange.upperBound)
     let storage = try d.gradient.newZeros([SymInt(count)]).asStridedScatter(d.gradient, result)
     return try storage.asStrided(input.sizes, input.strides, offset: input.offset)
   }
@@ -176,7 +176,7 @@ enum PartView: Sendable {
       throw OperatorError(.argument, call.target.name, "dim1 and dim2 must differ, both are \(rows)")
     }
     let (rowCount, columnCount) = (layout.sizes[rows].value, layout.sizes[columns].value)
-    let count = max(offset >= 0 ? min(rowCount, columnCount - offset) : min(rowCount + offset, columnCount), 0)
+    let count = Swift.max(offset >= 0 ? min(rowCount, columnCount - offset) : min(rowCount + offset, columnCount), 0)
     var result = layout
     if count > 0 {
       result.offset += SymInt(abs(offset)) * layout.strides[offset >= 0 ? columns : rows]
@@ -230,7 +230,7 @@ enum PartView: Sendable {
 extension Tensor {
   /// The elements at one index of a dimension, which goes away; negative ones count from the end.
   public func select(_ dimension: Int, _ index: Int) throws -> Tensor {
-    try OperatorLibrary.select(.reference(self), Value(dimension), Value(index))
+    try OperatorLibrary.selectInt(.reference(self), Value(dimension), Value(index))
   }
 
   /// The elements of a dimension from `start` to before `end`, `step` apart.

@@ -149,11 +149,6 @@ extension Layout {
   }
 }
 
-extension Argument {
-  /// An integer, such as a dimension.
-  init(_ value: Int) { self = .int(SymInt(value)) }
-}
-
 extension Tensor {
   /// The same elements in other sizes, without a copy; one size may be -1.
   ///

@@ -12,6 +12,9 @@ public final class GraphTracer: DispatchMode {
   /// What stands in the graph for a tensor that it does not know; nil refuses such tensors.
   public var liftUnknown: ((Tensor) throws -> Tensor)?
 
+  /// The first thing done while recording that a graph cannot express.
+  public private(set) var refusal: (any Error)?
+
   private var lastPlaceholder: NodeID?
   private var nodes: [ObjectIdentifier: NodeID] = [:]
   private var nodeValues: [NodeID: Value] = [:]
@@ -162,6 +165,8 @@ public final class GraphTracer: DispatchMode {
     bind(result, to: node, metadata)
     return result
   }
+
+  public func refuse(_ error: any Error) { refusal = refusal ?? error }
 
   private func bind(_ result: Value, to node: NodeID, _ metadata: NodeMetadata) {
     switch result {

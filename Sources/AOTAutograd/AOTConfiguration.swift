@@ -1,0 +1,62 @@
+import AOTArtifacts
+import Partitioning
+
+/// How a function is compiled.
+public struct AOTConfiguration: Sendable {
+  /// What turns graphs into something that runs.
+  public var compiler: Compiler
+  /// What decides which values are saved for the backward pass.
+  public var partitioner: PartitionerChoice
+  /// How many signatures a function may be compiled for. A call beyond that throws: a value that changes at every call is
+  /// being compiled in.
+  public var maximumEntryCount: Int
+
+  public init(compiler: Compiler = .cpu, partitioner: PartitionerChoice = .minCut, maximumEntryCount: Int = 64) {
+    self.compiler = compiler
+    self.partitioner = partitioner
+    self.maximumEntryCount = maximumEntryCount
+  }
+
+  public enum Compiler: Sendable {
+    /// Fused loops on the CPU.
+    case cpu
+    /// Each graph node by node, through the eager kernels.
+    case interpret
+    /// Nothing is captured: every call runs the closure.
+    case none
+    /// Compilers of one's own.
+    case custom(
+      forward: any GraphCompiler, backward: any GraphCompiler, inference: any GraphCompiler)
+  }
+
+  public enum PartitionerChoice: Sendable {
+    /// The cheapest set of saved values, recomputing what is cheap.
+    case minCut
+    /// Everything that backward needs is saved.
+    case `default`
+    case custom(any Partitioner)
+  }
+
+  /// The compiler of a graph; nil where functions run uncompiled.
+  func compiler(for role: GraphRole) -> (any GraphCompiler)? {
+    switch compiler {
+    case .cpu: LoopCompiler.cpu
+    case .interpret: InterpretCompiler()
+    case .none: nil
+    case .custom(let forward, let backward, let inference):
+      switch role {
+      case .forward: forward
+      case .backward: backward
+      case .inference: inference
+      }
+    }
+  }
+
+  var partitionerInUse: any Partitioner {
+    switch partitioner {
+    case .minCut: MinCutPartition()
+    case .default: DefaultPartition()
+    case .custom(let partitioner): partitioner
+    }
+  }
+}

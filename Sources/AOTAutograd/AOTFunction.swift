@@ -1,0 +1,123 @@
+import AOTArtifacts
+import Capture
+import GraphIR
+import Operators
+import TensorCore
+
+/// Compiles a function of tensors, forward and backward, ahead of its execution.
+///
+///     let step = aotFunction { (x: Tensor, w: Tensor) in try x.matmul(w).tanh().sum() }
+///     let loss = try step(x, w)   // captured, partitioned, compiled at the first call with this signature
+///     try loss.backward()
+///
+/// The compiled function does what the closure does eagerly: values, aliasing, mutation, gradients, errors. Tensors that the
+/// closure captures are read anew at each call, and gradients reach them. Other captured values are taken as constants: what
+/// changes between calls has to be an argument.
+///
+/// - Parameters:
+///   - configuration: Compilers and partitioner.
+///   - function: Runs at the first call with each signature, on tensors without elements.
+public func aotFunction<each Input: TensorTree, Output: TensorTree>(
+  configuration: AOTConfiguration = .init(), file: String = #fileID, line: Int = #line,
+  _ function: @escaping (repeat each Input) throws -> Output
+) -> AOTFunction<Output, repeat each Input> {
+  AOTFunction(configuration, SourceLocation(file: file, line: line), function) { output, transform in
+    try output.mapTensors(transform)
+  }
+}
+
+/// As `aotFunction`, for a closure that gives a tuple.
+public func aotFunction<each Input: TensorTree, each Output: TensorTree>(
+  configuration: AOTConfiguration = .init(), file: String = #fileID, line: Int = #line,
+  _ function: @escaping (repeat each Input) throws -> (repeat each Output)
+) -> AOTFunction<(repeat each Output), repeat each Input> {
+  AOTFunction(configuration, SourceLocation(file: file, line: line), function) { output, transform in
+    (repeat try (each output).mapTensors(transform))
+  }
+}
+
+/// A closure whose result is no tensor tree: calling it throws an error that says so.
+@_disfavoredOverload
+public func aotFunction<each Input: TensorTree, Output>(
+  configuration: AOTConfiguration = .init(), file: String = #fileID, line: Int = #line,
+  _ function: @escaping (repeat each Input) throws -> Output
+) -> AOTFunction<Output, repeat each Input> {
+  let source = SourceLocation(file: file, line: line)
+  return AOTFunction(configuration, source, function) { _, _ in
+    throw CaptureError(
+      .nonTensorOutput,
+      "the closure gives \(Output.self), which is no tensor and no tree of tensors; return a Tensor, or conform to TensorTree",
+      source: source)
+  }
+}
+
+/// A compiled function; see `aotFunction`.
+///
+/// It may be called from several threads at once. Tensors are not `Sendable`: two calls at a time must not share ones that
+/// either writes to.
+public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
+  private let table: GuardTable<Output>
+  private let function: Unchecked<(repeat each Input) throws -> Output>
+  private let mapOutput: @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
+
+  /// The closure may capture tensors, which are not `Sendable`; it runs only while one thread holds the table's lock.
+  private struct Unchecked<Value>: @unchecked Sendable { let value: Value }
+
+  init(
+    _ configuration: AOTConfiguration, _ source: SourceLocation,
+    _ function: @escaping (repeat each Input) throws -> Output,
+    mapOutput: @escaping @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
+  ) {
+    self.table = GuardTable(configuration, source)
+    self.function = Unchecked(value: function)
+    self.mapOutput = mapOutput
+  }
+
+  /// Calls the function, compiling it first where no earlier call had the same signature.
+  ///
+  /// - Throws: What the closure throws; `CaptureError` and the compilers' errors, before anything is written.
+  public func callAsFunction(_ input: repeat each Input) throws -> Output {
+    if table.runsEagerly { return try function.value(repeat each input) }
+    let flat = FlatInput(repeat each input)
+    let entry = try table.entry(flat.tensors, flat.constants) { tensors in
+      try captured(tensors, repeat each input)
+    }
+    return try entry(flat.tensors)
+  }
+
+  /// The stages of the way for these arguments, compiling where no call has; nothing is run.
+  public func stages(_ input: repeat each Input) throws -> AOTStages {
+    let flat = FlatInput(repeat each input)
+    return try table.entry(flat.tensors, flat.constants) { tensors in
+      try captured(tensors, repeat each input)
+    }.stages
+  }
+
+  /// The number of signatures that the function is compiled for.
+  public var entryCount: Int { table.entryCount }
+
+  /// Runs the closure on stand-ins for the tensors of `input`.
+  private func captured(_ tensors: [Tensor], _ input: repeat each Input) throws -> OutputTree<Output> {
+    var next = tensors.makeIterator()
+    let replace: (Tensor) -> Tensor = { next.next() ?? $0 }
+    let output = try function.value(repeat (each input).mapTensors(replace))
+    return try OutputTree(output, mapOutput)
+  }
+}
+
+/// Arguments as flat lists.
+private struct FlatInput {
+  var tensors: [Tensor] = []
+  var constants: [Constant] = []
+
+  init<each Input: TensorTree>(_ input: repeat each Input) {
+    for part in repeat each input {
+      if let tensor = part as? Tensor {
+        tensors.append(tensor)
+      } else {
+        tensors += part.tensors
+        constants += part.treeConstants
+      }
+    }
+  }
+}

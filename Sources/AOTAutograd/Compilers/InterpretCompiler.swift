@@ -1,0 +1,32 @@
+import AOTArtifacts
+import EagerAutograd
+import GraphIR
+import Operators
+import TensorCore
+
+/// Runs a graph node by node through the eager kernels: the reference that compiled code is compared with.
+public struct InterpretCompiler: GraphCompiler {
+  public let name = "interpret"
+
+  public init() {}
+
+  public func compile(_ module: GraphModule, role: GraphRole) -> any CompiledGraph { InterpretedGraph(module) }
+}
+
+private final class InterpretedGraph: CompiledGraph, @unchecked Sendable {
+  // Sendable: the module's tensors are constants that nobody writes to.
+  private let module: GraphModule
+
+  init(_ module: GraphModule) { self.module = module }
+
+  var workspaceByteCount: Int? { nil }
+
+  func run(_ arguments: [Value]) throws -> [Value] {
+    try noGrad {
+      guard let results = try Interpreter(module).run(arguments).elements else {
+        throw GraphError(.malformed, "a graph to be compiled returns one tuple")
+      }
+      return results
+    }
+  }
+}

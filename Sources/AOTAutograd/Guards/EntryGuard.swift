@@ -1,0 +1,97 @@
+import AOTArtifacts
+import EagerAutograd
+import GraphIR
+import Operators
+import TensorCore
+
+/// Decides whether a compiled entry fits a call: an `InputSignature` arranged for checking without building one.
+struct EntryGuard {
+  private let tensors: [InputSignature.TensorGuard]
+  private let constants: [Constant]
+  private let isGradEnabled: Bool
+  private let isInferenceMode: Bool
+
+  /// - Parameter tensors: The call's tensors, then the tensors that the closure captured.
+  init(_ tensors: [Tensor], constants: [Constant], context: DispatchContext) {
+    self.tensors = tensors.indices.map { InputSignature.TensorGuard(tensors[$0], at: $0, among: tensors) }
+    self.constants = constants
+    self.isGradEnabled = context.isGradEnabled
+    self.isInferenceMode = context.isInferenceMode
+  }
+
+  var signature: InputSignature {
+    InputSignature(
+      arguments: tensors.map { .reference($0) } + constants.map { $0.widened() }, isGradEnabled: isGradEnabled,
+      isInferenceMode: isInferenceMode)
+  }
+
+  /// Whether a call with these arguments may use the entry.
+  func accepts(_ tensors: [Tensor], _ closedOver: [Tensor], constants: [Constant], context: DispatchContext) -> Bool {
+    guard context.isGradEnabled == isGradEnabled, context.isInferenceMode == isInferenceMode,
+      tensors.count + closedOver.count == self.tensors.count, constants == self.constants
+    else { return false }
+    let all = closedOver.isEmpty ? tensors : tensors + closedOver
+    for position in all.indices where !self.tensors[position].accepts(all[position], at: position, among: all) {
+      return false
+    }
+    return true
+  }
+
+  /// The first difference between what the entry was compiled for and a call, in words.
+  func difference(from other: EntryGuard) -> String {
+    if isGradEnabled != other.isGradEnabled { return "grad mode was \(isGradEnabled), is \(other.isGradEnabled)" }
+    if isInferenceMode != other.isInferenceMode {
+      return "inference mode was \(isInferenceMode), is \(other.isInferenceMode)"
+    }
+    if constants != other.constants { return "an argument that is no tensor changed, or the structure of one" }
+    for (position, (mine, theirs)) in zip(tensors, other.tensors).enumerated() where mine != theirs {
+      return "tensor \(position) was \(mine), is \(theirs)"
+    }
+    return "the number of tensors was \(tensors.count), is \(other.tensors.count)"
+  }
+}
+
+extension InputSignature.TensorGuard {
+  init(_ tensor: Tensor, at position: Int, among all: [Tensor]) {
+    let shared = Self.sharing(tensor, at: position, among: all)
+    let isSame = shared.map { all[$0] === tensor } ?? false
+    self.init(
+      dtype: tensor.dtype, sizes: tensor.sizes, strides: tensor.strides, device: tensor.device,
+      requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, startsInside: tensor.layout.offset != 0,
+      sameAs: isSame ? shared : nil,
+      overlap: isSame
+        ? nil
+        : shared.map { .init(with: $0, offset: tensor.layout.offset.value - all[$0].layout.offset.value) })
+  }
+
+  func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Bool {
+    guard tensor.dtype == dtype, tensor.layout.sizes == sizes, tensor.layout.strides == strides,
+      tensor.device == device, (tensor.layout.offset != 0) == startsInside, tensor.requiresGrad == requiresGrad,
+      tensor.isLeaf == isLeaf
+    else { return false }
+    guard let shared = Self.sharing(tensor, at: position, among: all) else { return sameAs == nil && overlap == nil }
+    if all[shared] === tensor { return sameAs == shared }
+    return overlap?.with == shared && overlap?.offset == tensor.layout.offset.value - all[shared].layout.offset.value
+  }
+
+  /// The first tensor before this one in the same storage: the same tensor if it came before.
+  private static func sharing(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Int? {
+    var first: Int?
+    for other in 0..<position where all[other].storage === tensor.storage {
+      if all[other] === tensor { return other }
+      first = first ?? other
+    }
+    return first
+  }
+}
+
+extension InputSignature.TensorGuard: CustomStringConvertible {
+  public var description: String {
+    var parts = ["\(dtype) \(sizes) strides \(strides) on \(device)"]
+    if startsInside { parts.append("starting inside its storage") }
+    if requiresGrad { parts.append(isLeaf ? "a leaf that requires grad" : "requiring grad") }
+    if let sameAs { parts.append("the same as tensor \(sameAs)") }
+    if let overlap { parts.append("in one storage with tensor \(overlap.with), \(overlap.offset) elements on") }
+    return parts.joined(separator: ", ")
+  }
+}

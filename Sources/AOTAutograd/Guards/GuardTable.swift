@@ -1,0 +1,62 @@
+import AOTArtifacts
+import Capture
+import EagerAutograd
+import GraphIR
+import Operators
+import Synchronization
+import TensorCore
+
+/// The compiled entries of one function, by the signature of the calls that they fit.
+final class GuardTable<Output>: Sendable {
+  private let configuration: AOTConfiguration
+  private let source: SourceLocation
+  /// Latest first: the next call most likely is like the last.
+  private let entries = Mutex<[CompiledEntry<Output>]>([])
+  /// Held while a closure is captured and compiled, so that a signature is compiled once.
+  private let compiling = Mutex(())
+
+  init(_ configuration: AOTConfiguration, _ source: SourceLocation) {
+    self.configuration = configuration
+    self.source = source
+  }
+
+  var entryCount: Int { entries.withLock { $0.count } }
+
+  /// Whether calls run the closure itself: compilation is off, or an outer function is being captured, which then sees
+  /// every operator of this one.
+  var runsEagerly: Bool {
+    if case .none = configuration.compiler { return true }
+    return DispatchContext.current.mode != nil
+  }
+
+  /// The entry for a call, made where there is none.
+  func entry(
+    _ tensors: [Tensor], _ constants: [Constant], capturing function: ([Tensor]) throws -> OutputTree<Output>
+  ) throws -> CompiledEntry<Output> {
+    if let entry = find(tensors, constants) { return entry }
+    return try compiling.withLock { _ in
+      if let entry = find(tensors, constants) { return entry }
+      let known = entries.withLock { $0 }
+      guard known.count < configuration.maximumEntryCount else { throw tooManyEntries(known, tensors, constants) }
+      let entry = try CompiledEntry(tensors, constants, configuration, source, capturing: function)
+      entries.withLock { $0.insert(entry, at: 0) }
+      return entry
+    }
+  }
+
+  private func find(_ tensors: [Tensor], _ constants: [Constant]) -> CompiledEntry<Output>? {
+    let context = DispatchContext.current
+    let known = entries.withLock { $0 }
+    return known.first { $0.guarding.accepts(tensors, $0.closedOver, constants: constants, context: context) }
+  }
+
+  private func tooManyEntries(_ known: [CompiledEntry<Output>], _ tensors: [Tensor], _ constants: [Constant]) -> AOTError {
+    let wanted = known.first.map { EntryGuard(tensors + $0.closedOver, constants: constants, context: .current) }
+    let reason = known.first.flatMap { entry in wanted.map { entry.guarding.difference(from: $0) } } ?? ""
+    return AOTError(
+      .tooManyEntries,
+      "the function is compiled for \(known.count) signatures already, the most that its configuration allows; "
+        + "compared with the latest one, \(reason)",
+      source: source)
+  }
+}

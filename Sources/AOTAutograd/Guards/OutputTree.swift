@@ -1,0 +1,32 @@
+import GraphIR
+import TensorCore
+
+/// The value that a captured function gave, as a mold for what its compiled form gives.
+struct OutputTree<Output>: @unchecked Sendable {
+  // Sendable: the tensors in the mold are fake and only ever replaced.
+  private let mold: Output
+  private let map: @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
+  let tensors: [Tensor]
+
+  init(_ output: Output, _ map: @escaping @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output) throws {
+    var tensors: [Tensor] = []
+    _ = try map(output) {
+      tensors.append($0)
+      return $0
+    }
+    self.mold = output
+    self.map = map
+    self.tensors = tensors
+  }
+
+  /// The mold with its tensors replaced, in order.
+  func filled(with values: [Value]) throws -> Output {
+    var next = values.makeIterator()
+    return try map(mold) { _ in
+      guard let tensor = next.next()?.reference else {
+        throw GraphError(.execution, "a compiled function gave fewer tensors than its closure")
+      }
+      return tensor
+    }
+  }
+}

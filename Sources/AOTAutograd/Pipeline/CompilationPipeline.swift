@@ -1,0 +1,73 @@
+import AOTArtifacts
+import Functionalization
+import GraphIR
+import JointTracing
+import Partitioning
+import RuntimeWrappers
+import TensorCore
+
+/// Stage 2: from a captured function to one that runs. The only place that knows every stage.
+struct CompilationPipeline {
+  private let configuration: AOTConfiguration
+
+  init(_ configuration: AOTConfiguration) { self.configuration = configuration }
+
+  struct Compiled {
+    let function: RuntimeFunction
+    let stages: AOTStages
+  }
+
+  func compile(_ capture: AOTGraphCapture) throws -> Compiled {
+    let functional = try Functionalization().run(capture)
+    let joint = capture.needsAutograd ? try JointTracing().run(functional) : nil
+    guard let joint, !joint.differentiableOutputs.isEmpty else {
+      return try compileInference(capture, functional)
+    }
+    let partition = try configuration.partitionerInUse.partition(joint)
+    // Both halves may read the constants that the joint graph's module holds.
+    let forward = try compiler(.forward).compile(joint.module.with(partition.forward), role: .forward)
+    let backward = LazyBackward(joint.module.with(partition.backward), compiler: try compiler(.backward))
+    let stack = WrapperStack(
+      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward))
+    var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
+    stages.joint = joint.module.graph
+    stages.forward = partition.forward
+    stages.backward = partition.backward
+    stages.savedByteCount = partition.savedByteCount
+    stages.partitionReport = partition.report.description
+    return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
+  }
+
+  private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {
+    let graph = try compiler(.inference).compile(functional.module, role: .inference)
+    let stack = WrapperStack(capture, functional.meta, autograd: nil)
+    var stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
+    stages.inference = functional.module.graph
+    return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
+  }
+
+  private func compiler(_ role: GraphRole) throws -> any GraphCompiler {
+    guard let compiler = configuration.compiler(for: role) else {
+      throw AOTError(.unsupported, "the configuration has no compiler for \(role.rawValue) graphs")
+    }
+    return compiler
+  }
+
+  private func stages(
+    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ stack: WrapperStack, workspace: Int?
+  ) -> AOTStages {
+    AOTStages(
+      captured: capture.module.graph, functional: functional.module.graph, meta: functional.meta, savedByteCount: 0,
+      wrappers: stack.wrappers.map { type(of: $0).name }, workspaceByteCount: workspace, captureDuration: .zero,
+      compileDuration: .zero)
+  }
+}
+
+extension GraphModule {
+  /// The same attributes with another graph.
+  fileprivate func with(_ graph: Graph) -> GraphModule {
+    var module = self
+    module.graph = graph
+    return module
+  }
+}

@@ -1,0 +1,149 @@
+import AOTArtifacts
+import EagerAutograd
+import GraphIR
+import Operators
+import TensorCore
+
+/// Runs a closure once on fake tensors and records what it does.
+public struct ClosureCapture {
+  /// Where the closure was handed over; the location of calls where the stack cannot tell more.
+  public var source: SourceLocation
+
+  public init(source: SourceLocation) { self.source = source }
+
+  /// Captures a function of flat arguments.
+  ///
+  /// - Parameters:
+  ///   - arguments: The arguments of the call that asks for the capture: tensors are stood in for, the rest is constant.
+  ///   - signature: The signature of that call.
+  ///   - function: The function, on flat arguments and results.
+  /// - Throws: What the function throws, or `CaptureError`. No tensor has changed then.
+  public func callAsFunction(
+    _ arguments: [Value], signature: InputSignature, _ function: ([Value]) throws -> [Value]
+  ) throws -> AOTGraphCapture {
+    let session = CaptureSession(source: source)
+    let fakeArguments = try session.placeholders(for: arguments)
+    let context = DispatchContext.current
+    let gradMode = context.isGradEnabled
+    defer { context.isGradEnabled = gradMode }
+    let outputs = try session.tracer.recording {
+      try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+    }
+    let gradModeAfter = context.isGradEnabled == gradMode ? nil : context.isGradEnabled
+    return try session.finish(outputs, signature: signature, gradModeAfter: gradModeAfter)
+  }
+}
+
+/// One capture while it runs.
+private final class CaptureSession {
+  let tracer = GraphTracer()
+  private let source: SourceLocation
+  private var fakes = InputFakes()
+  private var twins: [ObjectIdentifier: Tensor] = [:]
+  private var inputs: [(real: Tensor, twin: Tensor)] = []
+  private var inputPositions: [Int] = []
+  private var closedOver: [Tensor] = []
+  private var attributes: [(path: String, tensor: Tensor)] = []
+  /// Tensors made inside the closure; alive, so that their identities stay theirs.
+  private var constants: [Tensor] = []
+  /// Storages from here on were made inside the closure.
+  private let firstSerial = Storage.upcomingSerial
+
+  init(source: SourceLocation) {
+    self.source = source
+    let locator = SourceLocator(fallback: source)
+    let startsWithGrad = DispatchContext.current.isGradEnabled
+    tracer.annotate = { _ in
+      let isGradEnabled = DispatchContext.current.isGradEnabled
+      return NodeMetadata(source: locator.current(), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled)
+    }
+    tracer.liftUnknown = { [unowned self] in try lift($0) }
+  }
+
+  /// The arguments with a placeholder for each distinct tensor.
+  func placeholders(for arguments: [Value]) throws -> [Value] {
+    var storages: [ObjectIdentifier: Int] = [:]
+    var seen: Set<ObjectIdentifier> = []
+    for tensor in arguments.flatMap(\.references) where seen.insert(ObjectIdentifier(tensor)).inserted {
+      storages[ObjectIdentifier(tensor.storage), default: 0] += 1
+    }
+    return try arguments.enumerated().map { position, argument in
+      try argument.map { tensor in
+        if let twin = twins[ObjectIdentifier(tensor)] { return .reference(twin) }
+        let shares = storages[ObjectIdentifier(tensor.storage), default: 0] > 1
+        inputPositions.append(position)
+        return .reference(
+          try addInput(tensor, "arg\(position)", .input(position), sharesStorage: shares))
+      }
+    }
+  }
+
+  private func addInput(
+    _ tensor: Tensor, _ name: String, _ descriptor: Descriptor, sharesStorage: Bool
+  ) throws -> Tensor {
+    let twin = try DispatchContext.current.withMode(nil) { try fakes.twin(of: tensor, sharesStorage: sharesStorage) }
+    twins[ObjectIdentifier(tensor)] = twin
+    inputs.append((tensor, twin))
+    tracer.addPlaceholder(name, for: twin, requiresGrad: tensor.requiresGrad, descriptor: descriptor)
+    return twin
+  }
+
+  /// What stands for a tensor that the closure did not get as an argument.
+  private func lift(_ tensor: Tensor) throws -> Tensor {
+    if let twin = twins[ObjectIdentifier(tensor)] { return twin }
+    guard !tensor.isFake else {
+      throw CaptureError(.foreignTensor, "a tensor of another capture is used; it has no value here", source: source)
+    }
+    if tensor.storage.serial >= firstSerial { return try addConstant(tensor) }
+    let shares = inputs.contains { $0.real.storage === tensor.storage }
+    let twin = try addInput(
+      tensor, "closed_over\(closedOver.count)", .closedOver(closedOver.count), sharesStorage: shares)
+    closedOver.append(tensor)
+    return twin
+  }
+
+  /// A tensor that the closure made from plain numbers: the same at every call.
+  private func addConstant(_ tensor: Tensor) throws -> Tensor {
+    let path = "constant\(attributes.count)"
+    let value = try DispatchContext.current.withMode(nil) { try noGrad { try tensor.clone() } }
+    attributes.append((path, value))
+    let twin = try tracer.attribute(path, TensorMeta(value))
+    twins[ObjectIdentifier(tensor)] = twin
+    constants.append(tensor)
+    return twin
+  }
+
+  func finish(_ outputs: [Value], signature: InputSignature, gradModeAfter: Bool?) throws -> AOTGraphCapture {
+    if let refusal = tracer.refusal { throw refusal }
+    for (_, twin) in inputs where twin.isLeaf && twin.grad != nil {
+      throw CaptureError(
+        .sideEffect,
+        "backward() inside a captured function accumulates into a leaf's grad, which the compiled function could not; "
+          + "use grad(of:with:) and return or apply the gradients",
+        source: source)
+    }
+    try refuseAbsoluteOffsets()
+    try tracer.output(.tuple(outputs), descriptors: outputs.indices.map { .output($0) })
+    var module = GraphModule(graph: tracer.graph)
+    for (path, tensor) in attributes { try module.setAttribute(path, tensor) }
+    return AOTGraphCapture(
+      module: module, inputPositions: inputPositions, closedOver: closedOver, signature: signature,
+      inputs: inputs.map { .init(requiresGrad: $0.real.requiresGrad, isLeaf: $0.real.isLeaf) },
+      outputsRequireGrad: outputs.map { $0.reference?.requiresGrad ?? false }, gradModeAfter: gradModeAfter)
+  }
+
+  /// Inputs are captured as if they began at their storage's start, which only an absolute offset can tell.
+  private func refuseAbsoluteOffsets() throws {
+    guard inputs.contains(where: { $0.real.layout.offset != $0.twin.layout.offset }) else { return }
+    for id in tracer.graph.nodes {
+      let node = tracer.graph[id]
+      if let target = node.target, target.name.base == "as_strided", node.arguments.count > 3, !node.arguments[3].isNone
+      {
+        throw CaptureError(
+          .unsupported,
+          "as_strided with a storage offset is used while an input starts inside its storage; leave the offset out",
+          source: node.metadata.source)
+      }
+    }
+  }
+}

@@ -1,0 +1,34 @@
+import AOTArtifacts
+import EagerAutograd
+import GraphIR
+import Operators
+import TensorCore
+
+/// Makes the fake tensors that stand for real ones while a closure is captured: the same geometry and autograd state, and
+/// memory shared among them as it is among the real ones.
+struct InputFakes {
+  private var storages: [ObjectIdentifier: Storage] = [:]
+  private var originals: [Storage] = []
+
+  /// A fake twin of a real tensor.
+  ///
+  /// - Parameter sharesStorage: Whether other inputs lie in the same storage: only then do absolute offsets matter.
+  mutating func twin(of tensor: Tensor, sharesStorage: Bool) throws -> Tensor {
+    var layout = tensor.layout
+    if !sharesStorage { layout.offset = 0 }
+    let storage =
+      storages[ObjectIdentifier(tensor.storage)]
+      ?? Storage(fakeByteCount: tensor.storage.byteCount, device: tensor.device)
+    storages[ObjectIdentifier(tensor.storage)] = storage
+    originals.append(tensor.storage)
+    let leaf = try Tensor(storage: storage, layout: layout, dtype: tensor.dtype)
+    guard tensor.requiresGrad else { return leaf }
+    try leaf.setRequiresGrad(true)
+    if tensor.isLeaf { return leaf }
+    // A copy of a leaf has a history, as the real tensor has; only that fact matters, so its memory is replaced.
+    let twin = try enableGrad { try leaf.clone() }
+    twin.storage = storage
+    twin.layout = layout
+    return twin
+  }
+}

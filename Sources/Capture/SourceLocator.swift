@@ -1,0 +1,53 @@
+import GraphIR
+
+#if canImport(Runtime)
+  import Runtime
+#endif
+
+/// Finds the user's line that an operator call comes from, by walking the call stack past this package's own frames.
+///
+/// The walk takes microseconds; names and lines are looked up only when a location is printed or compared. Where the
+/// platform cannot walk stacks, every call has the location of the captured closure.
+struct SourceLocator: Sendable {
+  /// Where the closure was handed over.
+  let fallback: SourceLocation
+
+  func current() -> SourceLocation {
+    #if canImport(Runtime)
+      if #available(macOS 26.0, *), let images = Self.images as? ImageMap,
+        let backtrace = try? Backtrace.capture(algorithm: .fast, limit: 24, offset: 2, top: 0, images: images)
+      {
+        return SourceLocation { [fallback] in
+          Self.userFrame(of: backtrace) ?? (fallback.file, fallback.line)
+        }
+      }
+    #endif
+    return fallback
+  }
+
+  #if canImport(Runtime)
+    private static let images: (any Sendable)? =
+      if #available(macOS 26.0, *) { ImageMap.capture() } else { nil }
+
+    /// The innermost frame that has a line and is not in the library's own sources.
+    @available(macOS 26.0, *)
+    private static func userFrame(of backtrace: Backtrace) -> (file: String, line: Int)? {
+      guard let symbolicated = backtrace.symbolicated() else { return nil }
+      for frame in symbolicated.frames {
+        guard let location = frame.symbol?.sourceLocation, location.line > 0,
+          !libraryFolders.contains(where: { location.path.hasPrefix($0) })
+        else { continue }
+        return (String(location.path.split(separator: "/").last ?? ""), location.line)
+      }
+      return nil
+    }
+
+    private static let libraryFolders: [String] = {
+      let sources = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
+      return [
+        "TensorCore", "GraphIR", "Operators", "EagerAutograd", "AOTArtifacts", "Capture", "RuntimeWrappers",
+        "AOTAutograd",
+      ].map { "/\(sources)/\($0)/" }
+    }()
+  #endif
+}

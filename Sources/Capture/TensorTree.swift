@@ -1,0 +1,104 @@
+import GraphIR
+import TensorCore
+
+/// A value made of tensors: what captured functions take and give.
+///
+/// A model or batch conforms by one method that lists its tensors:
+///
+///     struct MLP: TensorTree {
+///       var weight, bias: Tensor
+///       func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> MLP {
+///         try MLP(weight: transform(weight), bias: transform(bias))
+///       }
+///     }
+public protocol TensorTree {
+  /// This value with each of its tensors replaced, visited in a fixed order.
+  func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Self
+
+  /// Everything else that a function of this value may depend on, such as counts, keys and settings: a call in which it
+  /// differs compiles anew. The default finds all stored properties that are no tensors by reflection.
+  var treeConstants: [Constant] { get }
+}
+
+extension TensorTree {
+  public var treeConstants: [Constant] {
+    Mirror(reflecting: self).children.flatMap { child -> [Constant] in
+      switch child.value {
+      case is Tensor: []
+      case let tree as any TensorTree: tree.treeConstants
+      default: [.string("\(child.label ?? "")=\(child.value)")]
+      }
+    }
+  }
+
+  /// The tensors, in order.
+  public var tensors: [Tensor] {
+    var result: [Tensor] = []
+    _ = mapTensors {
+      result.append($0)
+      return $0
+    }
+    return result
+  }
+}
+
+extension Tensor: TensorTree {
+  public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Tensor { try transform(self) }
+  public var treeConstants: [Constant] { [] }
+}
+
+extension Array: TensorTree where Element: TensorTree {
+  public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> [Element] {
+    try map { try $0.mapTensors(transform) }
+  }
+  public var treeConstants: [Constant] { [.int(SymInt(count))] + flatMap(\.treeConstants) }
+}
+
+extension Optional: TensorTree where Wrapped: TensorTree {
+  public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Wrapped? {
+    try map { try $0.mapTensors(transform) }
+  }
+  public var treeConstants: [Constant] { map { [.bool(true)] + $0.treeConstants } ?? [.none] }
+}
+
+/// Entries are visited in the order of their keys.
+extension Dictionary: TensorTree where Key: Comparable, Value: TensorTree {
+  public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> [Key: Value] {
+    var result = self
+    for key in keys.sorted() {
+      if let value = self[key] { result[key] = try value.mapTensors(transform) }
+    }
+    return result
+  }
+
+  public var treeConstants: [Constant] {
+    keys.sorted().flatMap { key in [.string("\(key)")] + (self[key]?.treeConstants ?? []) }
+  }
+}
+
+// Numbers and strings take part as constants: each value compiles a graph of its own.
+
+extension Int: TensorTree {
+  public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Int { self }
+  public var treeConstants: [Constant] { [.int(SymInt(self))] }
+}
+
+extension Double: TensorTree {
+  public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Double { self }
+  public var treeConstants: [Constant] { [.double(self)] }
+}
+
+extension Float: TensorTree {
+  public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Float { self }
+  public var treeConstants: [Constant] { [.double(Double(self))] }
+}
+
+extension Bool: TensorTree {
+  public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Bool { self }
+  public var treeConstants: [Constant] { [.bool(self)] }
+}
+
+extension String: TensorTree {
+  public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> String { self }
+  public var treeConstants: [Constant] { [.string(self)] }
+}

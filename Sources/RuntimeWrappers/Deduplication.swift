@@ -1,0 +1,27 @@
+import AOTArtifacts
+import GraphIR
+import TensorCore
+
+/// Passes each distinct tensor once, then the tensors that the closure captured.
+///
+/// The same tensor given twice is one input of the graph, so that its gradient is the sum over both uses. Arguments that are
+/// no tensors are part of the guard and of the graph, not of its inputs.
+public struct Deduplication: RuntimeWrapper, @unchecked Sendable {
+  // Sendable: the captured tensors are handed on, never read here.
+  public static let name = "dedupe"
+
+  private let positions: [Int]
+  private let closedOver: [Value]
+
+  /// - Parameters:
+  ///   - positions: For each input of the graph that is an argument, the argument's flat position.
+  ///   - closedOver: The graph's remaining inputs.
+  public init(positions: [Int], closedOver: [Tensor]) {
+    self.positions = positions
+    self.closedOver = closedOver.map { .reference($0) }
+  }
+
+  public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
+    { arguments in try inner(positions.map { arguments[$0] } + closedOver) }
+  }
+}

@@ -1,0 +1,27 @@
+import AOTArtifacts
+import TensorCore
+
+/// The layers between the caller and the compiled graph. Reading the array tells the calling convention.
+public struct WrapperStack: Sendable {
+  /// Outermost first.
+  public let wrappers: [any RuntimeWrapper]
+
+  /// The wrappers that a function needs, in the one order in which they work.
+  ///
+  /// - Parameter autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
+  public init(_ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?) {
+    let layers: [(any RuntimeWrapper)?] = [
+      GradModeEpilogue(meta),  // outermost: everything inside runs in the caller's mode
+      Deduplication(positions: capture.inputPositions, closedOver: capture.closedOver),  // what follows sees graph inputs
+      OutputRegeneration(meta),  // views of inputs are made after the inputs have their new values
+      MutationEpilogue(meta),  // writes what autograd gave a history to
+      autograd,  // innermost: its results are the graph's
+    ]
+    wrappers = layers.compactMap(\.self)
+  }
+
+  /// The function as the caller sees it.
+  public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
+    wrappers.reversed().reduce(inner) { $1.wrap($0) }
+  }
+}
