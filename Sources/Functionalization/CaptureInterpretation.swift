@@ -181,23 +181,18 @@ struct CaptureInterpretation {
   }
 
   private func view(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> CapturedValue {
-    guard var parent = arguments[0].reference?.view else {
+    guard let parent = arguments[0].reference?.view else {
       throw OperatorError(.argument, target.name, "argument 0 must be the tensor to view")
     }
-    var constants = try arguments.dropFirst().map { argument in
+    let constants = try arguments.dropFirst().map { argument in
       try argument.map { (_: CapturedTensor) throws -> Constant in
         throw OperatorError(.notImplemented, target.name, "takes a tensor besides the one it views")
       }
     }
-    if target === OperatorLibrary.asStrided {
-      // It looks at storage, whatever the view it is called on.
-      if constants[2].isNone { constants[2] = .int(try parent.eagerMeta.layout.offset) }
-      parent = parent.base
-    }
-    let source = try replay.read(parent)
     let metadata = recorder.currentMetadata
     let cutsHistory = AliasView.cutsHistory(target, metadata)
-    let results = try replay.applyAll(target, constants, to: source, of: parent.memory, cuttingHistory: cutsHistory)
+    let source = try replay.source(for: target, parent)
+    let results = try replay.applyAll(target, constants, to: source, cuttingHistory: cutsHistory)
     let tensors = results.enumerated().map { index, value in
       let step = ViewStep(target: target, arguments: constants, resultIndex: index)
       return CapturedTensor(AliasView(of: parent, step: step, value: value, metadata: metadata))

@@ -12,23 +12,29 @@ struct ViewReplay {
   /// The functional value of a view as memory is now.
   func read(_ view: AliasView) throws -> Tensor {
     guard view.isStale, let parent = view.parent, let step = view.step else { return view.value }
-    let source = try read(parent)
-    let replayed = try recorder.with(view.metadata) { try apply(step, of: view, to: source) }
+    let replayed = try recorder.with(view.metadata) {
+      try apply(step, to: source(for: step.target, parent), cuttingHistory: view.cutsHistory)
+    }
     view.update(view.ownsHistory ? try recorder.withData(of: view.value, replayed) : replayed)
     return view.value
+  }
+
+  /// What to take a view of: the parent's functional value, in the captured program's own layout where the view looks at that.
+  func source(for target: OperatorDefinition, _ parent: AliasView) throws -> Tensor {
+    guard target.dependsOnStrides else { return try read(parent) }
+    let base = try restored(parent.base, for: target)
+    return try replayed(parent, from: base)
   }
 
   /// The views that lead from its base to `view`, on a value that stands for the base.
   func replayed(_ view: AliasView, from base: Tensor) throws -> Tensor {
     guard let parent = view.parent, let step = view.step else { return base }
     let source = try replayed(parent, from: base)
-    return try recorder.with(view.metadata) { try apply(step, of: view, to: source) }
+    return try recorder.with(view.metadata) { try apply(step, to: source, cuttingHistory: view.cutsHistory) }
   }
 
-  /// A view of a functional value that stands for its parent.
-  func apply(_ step: ViewStep, of view: AliasView, to source: Tensor) throws -> Tensor {
-    let results = try applyAll(
-      step.target, step.arguments, to: source, of: view.memory, cuttingHistory: view.cutsHistory)
+  private func apply(_ step: ViewStep, to source: Tensor, cuttingHistory: Bool) throws -> Tensor {
+    let results = try applyAll(step.target, step.arguments, to: source, cuttingHistory: cuttingHistory)
     guard results.indices.contains(step.resultIndex) else {
       throw OperatorError(.index, step.target.name, "gives no result \(step.resultIndex)")
     }
@@ -37,14 +43,13 @@ struct ViewReplay {
 
   /// Every result of a view call on a functional value, without a node where the only one is that value itself.
   func applyAll(
-    _ target: OperatorDefinition, _ arguments: [Constant], to source: Tensor, of memory: Memory, cuttingHistory: Bool
+    _ target: OperatorDefinition, _ arguments: [Constant], to source: Tensor, cuttingHistory: Bool
   ) throws -> [Tensor] {
     var source = source
     let trial: [Tensor]
-    if target === OperatorLibrary.asStrided { source = try restored(source, of: memory, for: target) }
     do {
       trial = try recorder.unrecorded { try Self.results(target, arguments, of: source) }
-    } catch where !source.isContiguous && target !== OperatorLibrary.asStrided {
+    } catch where !source.isContiguous && !target.dependsOnStrides {
       // A functional value may lie in memory otherwise than the tensor it stands for. Elements in row-major order have
       // every view.
       source = try source.contiguous()
@@ -55,21 +60,21 @@ struct ViewReplay {
     return try Self.results(target, arguments, of: source)
   }
 
-  /// The base in the very layout that the captured program's has, for what depends on strides.
-  private func restored(_ base: Tensor, of memory: Memory, for target: OperatorDefinition) throws -> Tensor {
-    guard let restored = try base.strided(like: memory.eager.layout), restored.layout == memory.eager.layout else {
-      throw OperatorError(
-        .notImplemented, target.name,
-        "looks at memory with strides \(memory.eager.layout.strides) that was written to; only dense memory can be")
-    }
-    return restored
-  }
-
   private static func results(
     _ target: OperatorDefinition, _ arguments: [Constant], of source: Tensor
   ) throws -> [Tensor] {
-    let result = try target.call([.reference(source)] + arguments.map { $0.widened() })
-    return result.references
+    try target.call([.reference(source)] + arguments.map { $0.widened() }).references
+  }
+
+  /// A base in the very layout that the captured program's has.
+  private func restored(_ base: AliasView, for target: OperatorDefinition) throws -> Tensor {
+    let layout = base.memory.eager.layout
+    guard let restored = try read(base).strided(like: layout), restored.layout == layout else {
+      throw OperatorError(
+        .notImplemented, target.name,
+        "looks at memory that was written to and has strides \(layout.strides); only dense memory can be")
+    }
+    return restored
   }
 
   // MARK: Writing
@@ -85,32 +90,50 @@ struct ViewReplay {
     while true {
       let old = try read(current)
       updates.append((current, isTracked ? element : try recorder.withData(of: old, element)))
-      guard let parent = current.parent else { break }
-      element = try inverse(of: current, source: try read(parent), mutated: element)
-      if current.cutsHistory {
-        if isTracked { current.ownsHistory = true }
-        isTracked = false
-        isHidden = true
+      guard let step = current.step else { break }
+      let source: AliasView
+      (source, element) = try inverse(step, of: current, mutated: element)
+      while current !== source, let parent = current.parent {
+        if current.cutsHistory {
+          if isTracked { current.ownsHistory = true }
+          isTracked = false
+          isHidden = true
+        }
+        current = parent
       }
-      current = parent
     }
     let isUnderNoGrad = metadata.gradMode == false
     view.memory.recordWrite(.init(isUnderNoGrad: isUnderNoGrad, isHidden: isHidden, metadata: metadata))
     for (view, value) in updates { view.update(value) }
   }
 
-  /// The source of a view after a write to all of the view.
-  private func inverse(of view: AliasView, source: Tensor, mutated: Tensor) throws -> Tensor {
-    guard let step = view.step else { return mutated }
-    if view.value.storage === source.storage, view.value.layout == source.layout { return mutated }
-    guard let inverse = step.target.viewInverse else {
+  /// What a view was taken of, after a write to all of the view.
+  ///
+  /// - Returns: The parent, or the base for a view that looks at its memory; and its new elements.
+  private func inverse(
+    _ step: ViewStep, of view: AliasView, mutated: Tensor
+  ) throws -> (source: AliasView, elements: Tensor) {
+    if step.target === OperatorLibrary.asStrided {
+      let place = try view.eagerMeta.layout
+      let base = try restored(view.base, for: step.target)
+      let elements = try OperatorLibrary.asStridedScatter(
+        .reference(base), .reference(mutated), .list(place.sizes.map { .int($0) }),
+        .list(place.strides.map { .int($0) }), .int(place.offset))
+      return (view.base, elements)
+    }
+    guard let parent = view.parent, let inverse = step.target.viewInverse else {
       throw OperatorError(
         .notImplemented, step.target.name, "has no inverse, so a write through this view cannot be made functional",
         source: view.metadata.source)
     }
-    let isStrided = step.target === OperatorLibrary.asStrided
-    let source = isStrided ? try restored(source, of: view.memory, for: step.target) : source
+    let source = try read(parent)
+    if view.value.storage === source.storage, view.value.layout == source.layout { return (parent, mutated) }
     let call = OperatorCall(step.target, [.reference(source)] + step.arguments.map { $0.widened() })
-    return try inverse(call, source, mutated, step.resultIndex)
+    return (parent, try inverse(call, source, mutated, step.resultIndex))
   }
+}
+
+extension OperatorDefinition {
+  /// Whether a view looks at memory rather than at elements by index.
+  var dependsOnStrides: Bool { self === OperatorLibrary.asStrided }
 }
