@@ -32,7 +32,7 @@ public struct AutogradError: Error, Hashable, Sendable, CustomStringConvertible 
   public var message: String
   public var source: SourceLocation?
 
-  public init(_ code: Code, _ name: OperatorName? = nil, _ message: String, source: SourceLocation? = nil) {
+  public init(_ code: Code, in name: OperatorName? = nil, _ message: String, source: SourceLocation? = nil) {
     self.code = code
     self.name = name
     self.message = message

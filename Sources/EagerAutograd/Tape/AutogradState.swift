@@ -34,7 +34,7 @@ extension Tensor {
   /// Where this tensor's gradient goes: its history, or the accumulator of a leaf; nil where no gradient is wanted.
   ///
   /// - Throws: `AutogradError` with code `viewInPlace` where the history of a view is lost.
-  func gradientEdge() throws -> GradientEdge? {
+  package func gradientEdge() throws -> GradientEdge? {
     if let history = try currentHistory() { return history }
     guard let state = autogradState, state.isRequired else { return nil }
     if let accumulator = state.accumulator { return GradientEdge(accumulator) }
@@ -44,7 +44,7 @@ extension Tensor {
   }
 
   /// Replaces the history. Hooks stay with the old one: they were put on the old value.
-  func setHistory(_ history: GradientEdge) {
+  package func setHistory(_ history: GradientEdge) {
     let state = makeAutogradState()
     if let old = state.history { old.function.moveRetainedGradient(ofResult: old.inputIndex, to: history) }
     state.history = history

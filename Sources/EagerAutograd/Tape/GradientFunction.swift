@@ -20,13 +20,13 @@ open class GradientFunction {
 
   /// Where the gradients that `apply` gives go; nil where none is wanted. Edges lead to functions made earlier.
   public internal(set) var nextEdges: [GradientEdge?]
-  /// What the forward step gave, by result: what its gradients must look like.
-  public internal(set) var inputMetadata: [TensorMeta]
+  /// What the forward step gave, by result: what its gradients must look like. nil for a result that was not given.
+  public internal(set) var inputMetadata: [TensorMeta?]
   /// Counts up with each function made: descending order is an order to run them in.
   let sequenceNumber: UInt64
   private var ownHooks: HookTable?
 
-  public init(nextEdges: [GradientEdge?] = [], inputMetadata: [TensorMeta] = []) {
+  public init(nextEdges: [GradientEdge?] = [], inputMetadata: [TensorMeta?] = []) {
     self.nextEdges = nextEdges
     self.inputMetadata = inputMetadata
     self.sequenceNumber = Self.counter.wrappingAdd(1, ordering: .relaxed).newValue
@@ -49,7 +49,7 @@ open class GradientFunction {
 
   /// The gradients for `nextEdges`, from those of the results; nil is zero.
   open func apply(_ gradients: [Tensor?]) throws -> [Tensor?] {
-    throw AutogradError(.notDifferentiable, operatorName, "\(name) defines no gradient")
+    throw AutogradError(.notDifferentiable, in: operatorName, "\(name) defines no gradient")
   }
 
   /// Frees what was saved for `apply`, which will not run again.

@@ -81,7 +81,7 @@ final class OperatorGradient: GradientFunction {
     }
     let context = DerivativeContext(
       call: OperatorCall(target, values),
-      results: zip(results, inputMetadata).map { $0 ?? standIn($1) },
+      results: zip(results, inputMetadata).map { $0 ?? standIn($1 ?? TensorMeta(dtype: .float32, sizes: [0])) },
       gradients: gradients, needed: needed.positions)
     return flattened(try target.gradients(context))
   }
@@ -106,9 +106,9 @@ final class OperatorGradient: GradientFunction {
 }
 
 extension AutogradError {
-  static func backwardTwice(_ name: OperatorName?) -> AutogradError {
+  package static func backwardTwice(_ name: OperatorName?) -> AutogradError {
     AutogradError(
-      .backwardTwice, name,
+      .backwardTwice, in: name,
       "the values saved for this gradient were freed by an earlier backward pass; pass retainGraph: true to that one to go through the graph again"
     )
   }

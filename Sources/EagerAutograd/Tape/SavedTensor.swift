@@ -27,7 +27,7 @@ struct SavedTensor {
   init(_ tensor: Tensor, history: History, savedBy name: OperatorName?) throws {
     guard !tensor.isInference else {
       throw AutogradError(
-        .inferenceTensor, name,
+        .inferenceTensor, in: name,
         "a tensor made in inference mode (\(tensor.dtype) \(tensor.sizes)) cannot be saved for a backward pass; clone it first"
       )
     }
@@ -74,7 +74,7 @@ struct SavedTensor {
     default: origin = ""
     }
     return AutogradError(
-      .modifiedInPlace, function.operatorName,
+      .modifiedInPlace, in: function.operatorName,
       """
       a value that \(function.name) saved for its gradient was changed in place: a \(dtype) tensor of shape \
       \(layout.sizes)\(origin) is at version \(storage.version), but was saved at version \(version). \
