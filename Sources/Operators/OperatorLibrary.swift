@@ -13,6 +13,7 @@ public enum OperatorLibrary {
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
     classLosses, losses, layerNorms,
     views, dimensionViews, partViews, splitViews, partScatters, copies, joining, matmuls,
+    dataReplacement,
   ]
 
   /// Operators by name, for text forms.
