@@ -14,16 +14,27 @@ public enum Dispatcher {
       }
     }
     if case .composite(let body) = call.target.implementation { return try body(call) }
-    if context.isGradEnabled, let autograd = autograd(of: call) { return try autograd.dispatch(call) }
+    if call.target.mutates, !context.isInferenceMode { try refuseInferenceTensors(call) }
+    if context.recordsGradients, let autograd = autograd(of: call) { return try autograd.dispatch(call) }
     return try callBelowAutograd(call)
+  }
+
+  /// - Throws: `OperatorError` with code `inferenceTensor` where the call would write to one: nobody counts its versions.
+  private static func refuseInferenceTensors(_ call: OperatorCall) throws {
+    for (parameter, argument) in zip(call.target.schema.parameters, call.arguments)
+    where parameter.alias?.isWrite == true && argument.references.contains(where: \.isInference) {
+      throw OperatorError(
+        .inferenceTensor, call.target.name,
+        "argument '\(parameter.name)' was made in inference mode and cannot be written to outside of it; clone it first"
+      )
+    }
   }
 
   private static func autograd(of call: OperatorCall) -> AutogradDispatch? {
     var found: AutogradDispatch?
     _ = call.contains { tensor in
-      guard let dispatch = tensor.autogradDispatch, dispatch.requiresGrad else { return false }
-      found = dispatch
-      return true
+      found = tensor.recordingAutograd
+      return found != nil
     }
     return found
   }
@@ -72,6 +83,7 @@ public enum Dispatcher {
         ? try Tensor(fake: meta.layout, dtype: meta.dtype, device: meta.device)
         : try Tensor(uninitialized: meta.layout, dtype: meta.dtype, device: meta.device)
     }
+    if DispatchContext.current.isInferenceMode { for case let result? in results { result.storage.isInference = true } }
     return (results, isFake)
   }
 
@@ -87,30 +99,4 @@ extension OperatorDefinition {
   /// Whether results remember what they are views of. Those of `detach` do not, since no gradient flows through them, nor
   /// those whose schema declares them new.
   fileprivate var tracksViews: Bool { schema.isView && derivative?.isEmpty != true }
-}
-
-/// How a tensor came to be a view: the call that made it of its source.
-public final class ViewRecord: ViewMeta {
-  /// The tensor that the view was taken of; a view itself or the base.
-  public let source: Tensor
-  public let call: OperatorCall
-  /// Which of the call's results this view is.
-  public let resultIndex: Int
-  /// Whether gradients were recorded when the view was made.
-  public let madeWithGradEnabled: Bool
-
-  init(of source: Tensor, by call: OperatorCall, resultIndex: Int = 0) {
-    self.source = source
-    self.call = call
-    self.resultIndex = resultIndex
-    self.madeWithGradEnabled = DispatchContext.current.isGradEnabled
-    super.init(base: source.viewMeta?.base ?? source)
-  }
-}
-
-extension Tensor {
-  public var isView: Bool { viewMeta != nil }
-
-  /// How this tensor was made as a view; nil for a tensor that is no view.
-  public var viewRecord: ViewRecord? { viewMeta.map { unsafeDowncast($0, to: ViewRecord.self) } }
 }

@@ -69,7 +69,7 @@ extension OperatorLibrary {
             "'grad_output' must be \(input.dtype) of sizes \(sizes), got \(gradient.dtype) of sizes \(gradient.sizes)")
         }
         let shapes = [input.sizes, weight.sizes, [sizes[1]]]
-        return try zip(call.outputMask(10), shapes).map { isWanted, sizes in
+        return zip(try call.outputMask(10), shapes).map { isWanted, sizes in
           isWanted ? TensorMeta(dtype: input.dtype, sizes: sizes, device: input.device) : nil
         }
       },
