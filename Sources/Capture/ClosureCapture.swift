@@ -124,7 +124,7 @@ private final class CaptureSession {
     }
     try refuseAbsoluteOffsets()
     try tracer.output(.tuple(outputs), descriptors: outputs.indices.map { .output($0) })
-    var module = GraphModule(graph: tracer.graph)
+    var module = GraphModule(tracer.graph)
     for (path, tensor) in attributes { try module.setAttribute(path, tensor) }
     return AOTGraphCapture(
       module: module, inputPositions: inputPositions, closedOver: closedOver, signature: signature,
