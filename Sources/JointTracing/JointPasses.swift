@@ -4,48 +4,31 @@ import Operators
 
 /// What is done to a joint graph once it is traced, in this order.
 enum JointPasses {
-  struct Pass: Sendable {
-    let name: String
-    let run: @Sendable (inout JointGraph) throws -> Void
-  }
-
-  static let all: [Pass] = [
-    // First, so that nothing else need know the operator: derivatives were its only reason.
-    Pass(name: "data-replacement-removal") { $0.module.graph.replaceHistoriesByData() },
-    // Before calls are merged: what is dead is not worth comparing.
-    Pass(name: "dead-code-elimination") { try $0.module.graph.eraseDeadCode() },
-    // Last, since it is dead code that leaves tangents without users.
-    Pass(name: "dead-tangent-removal") { try $0.eraseDeadTangents() },
-  ]
-
-  static func run(_ joint: inout JointGraph) throws {
-    for pass in all { try pass.run(&joint) }
-  }
+  static let pipeline = PassPipeline([
+    DataReplacementRemoval(),  // first, so that nothing else need know the operator
+    DeadCodeElimination(),  // before calls are compared: what is dead is not worth it
+    CommonSubexpressionElimination(),  // derivatives compute again what their forward call computed
+  ])
 }
 
-extension Graph {
-  /// Replaces each `with_data` by its data.
-  fileprivate mutating func replaceHistoriesByData() {
-    for id in nodes where self[id].calls(OperatorLibrary.withData) {
-      if let data = self[id].arguments.last?.reference { replaceAllUses(of: id, with: data) }
-    }
-  }
+/// Replaces each `with_data` by its data: the gradient history that it keeps has been followed.
+struct DataReplacementRemoval: GraphPass {
+  let name = "data-replacement-removal"
 
-  /// Removes calls that nothing uses and that do nothing else.
-  fileprivate mutating func eraseDeadCode() throws {
-    for id in nodes.reversed() where !hasUsers(id) {
-      switch self[id].kind {
-      case .callFunction(let target) where target.isPure: try erase(id)
-      case .getAttribute: try erase(id)
-      default: continue
-      }
+  func run(on module: inout GraphModule) throws -> Int {
+    var changes = 0
+    for id in module.graph.nodes where module.graph[id].calls(OperatorLibrary.withData) {
+      guard let data = module.graph[id].arguments.last?.reference else { continue }
+      module.graph.replaceAllUses(of: id, with: data)
+      changes += 1
     }
+    return changes
   }
 }
 
 extension JointGraph {
   /// Removes tangents that no gradient depends on.
-  fileprivate mutating func eraseDeadTangents() throws {
+  mutating func eraseDeadTangents() throws {
     let tangents = module.graph.placeholders.dropFirst(primalCount)
     for (tangent, output) in zip(tangents, differentiableOutputs) where !module.graph.hasUsers(tangent) {
       try module.graph.erase(tangent)

@@ -29,7 +29,8 @@ extension Graph {
   }
 
   private mutating func keepCopy(of id: NodeID, for users: [NodeID]) {
-    var metadata = NodeMetadata(value: self[metadata: id].value, source: self[metadata: id].source, recompute: .mustSave)
+    var metadata = NodeMetadata(
+      value: self[metadata: id].value, source: self[metadata: id].source, recompute: .mustSave)
     if var tensor = metadata.tensor {
       // A clone keeps strides where they are dense, and the forward graph's metadata say that it has a storage of its own.
       tensor.storageID = nil
