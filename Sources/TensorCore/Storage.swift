@@ -12,10 +12,10 @@ public final class Storage {
   /// The number of writes in place so far. Views of one storage share it; autograd checks it.
   public private(set) var version = 0
   public let isFake: Bool
-  /// Whether it was made in inference mode: autograd can never use it.
-  package var isInference = false
   /// Counts the storages made by this process: a later one has a greater number.
   public let serial = Storage.nextSerial.wrappingAdd(1, ordering: .relaxed).oldValue
+  /// Whether it was made in inference mode: autograd can never use it.
+  package var isInference = false
 
   private static let nextSerial = Atomic<UInt64>(0)
   private let deallocator: (@Sendable (UnsafeMutableRawPointer) -> Void)?

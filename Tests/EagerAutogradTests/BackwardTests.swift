@@ -50,7 +50,7 @@ final class BackwardTests: XCTestCase {
   func testBackwardWithoutHistoryThrows() throws {
     let x = try constant([1])
     assertThrows(.noGradient) { try x.backward() }
-    assertThrows(.noGradient) { try grad(of: x * 2, withRespectTo: x) }
+    assertThrows(.noGradient) { try grad(of: x * 2, with: x) }
   }
 
   func testBackwardTwiceThrowsUnlessTheGraphIsRetained() throws {
@@ -72,14 +72,14 @@ final class BackwardTests: XCTestCase {
     let x = try leaf([3])
     try x.backward()
     try assertEqual(x.grad.values, [1])
-    try assertEqual(grad(of: x, withRespectTo: x).values, [1])
+    try assertEqual(grad(of: x, with: x).values, [1])
   }
 
   func testGradTouchesNobodysGrad() throws {
     let x = try leaf([2, 3])
     let w = try leaf([5, 7])
     let y = try x * w
-    let gradients = try grad(of: [y.sum()], withRespectTo: [x, y])
+    let gradients = try grad(of: [y.sum()], with: [x, y])
     try assertEqual(gradients[0].values, [5, 7])
     try assertEqual(gradients[1].values, [1, 1])
     XCTAssertNil(x.grad)
@@ -89,8 +89,8 @@ final class BackwardTests: XCTestCase {
   func testUnusedInputs() throws {
     let x = try leaf([2])
     let unused = try leaf([2])
-    assertThrows(.unusedInput) { try grad(of: [x * 2], withRespectTo: [x, unused]) }
-    let gradients = try grad(of: [x * 2], withRespectTo: [x, unused], allowUnused: true)
+    assertThrows(.unusedInput) { try grad(of: [x * 2], with: [x, unused]) }
+    let gradients = try grad(of: [x * 2], with: [x, unused], allowUnused: true)
     XCTAssertNil(gradients[1])
   }
 
@@ -115,10 +115,10 @@ final class BackwardTests: XCTestCase {
   func testHigherDerivatives() throws {
     let x = try leaf([2])
     let y = try x * x * x * x
-    let first = try grad(of: y, withRespectTo: x, createGraph: true)
-    let second = try grad(of: first, withRespectTo: x, createGraph: true)
-    let third = try grad(of: second, withRespectTo: x, createGraph: true)
-    let fourth = try grad(of: third, withRespectTo: x)
+    let first = try grad(of: y, with: x, createGraph: true)
+    let second = try grad(of: first, with: x, createGraph: true)
+    let third = try grad(of: second, with: x, createGraph: true)
+    let fourth = try grad(of: third, with: x)
     try assertEqual([first, second, third, fourth].flatMap { try $0.values }, [32, 48, 48, 24])
     XCTAssertFalse(fourth.requiresGrad)
   }
@@ -137,8 +137,8 @@ final class BackwardTests: XCTestCase {
   func testSavedResultsServeDoubleBackward() throws {
     let x = try leaf([0.5])
     let y = try x.tanh()
-    let first = try grad(of: y, withRespectTo: x, createGraph: true)
-    let second = try grad(of: first, withRespectTo: x)
+    let first = try grad(of: y, with: x, createGraph: true)
+    let second = try grad(of: first, with: x)
     let t = tanh(0.5)
     try assertEqual(first.values, [1 - t * t])
     try assertEqual(second.values, [-2 * t * (1 - t * t)])

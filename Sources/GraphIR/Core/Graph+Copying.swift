@@ -90,15 +90,18 @@ extension Graph {
     }
   }
 
-  /// Makes every user of a node use an argument in its place. Users that pick an element of a list or tuple give way to it.
-  public mutating func replaceAllUses(of old: NodeID, with argument: GraphArgument) {
+  /// Makes every user of a node, or those chosen, use an argument in its place. Users that pick an element of a list or tuple
+  /// give way to it.
+  public mutating func replaceAllUses(
+    of old: NodeID, with argument: GraphArgument, where shouldReplace: (NodeID) -> Bool = { _ in true }
+  ) {
     if let new = argument.reference {
-      replaceAllUses(of: old, with: new)
+      replaceAllUses(of: old, with: new, where: shouldReplace)
       return
     }
-    for user in users(of: old) {
+    for user in users(of: old) where shouldReplace(user) {
       if let elements = argument.elements, let index = getItemIndex(of: user), elements.indices.contains(index) {
-        replaceAllUses(of: user, with: elements[index])
+        replaceAllUses(of: user, with: elements[index], where: shouldReplace)
         if !hasUsers(user) { try? erase(user) }
       } else {
         replaceInput(of: user, old, with: argument)

@@ -55,6 +55,14 @@ public struct Node: Sendable {
   public var isPlaceholder: Bool { if case .placeholder = kind { true } else { false } }
   public var isOutput: Bool { if case .output = kind { true } else { false } }
 
+  /// The arguments of a call in the order of its schema's parameters, defaults filled in; nothing for other nodes.
+  ///
+  /// - Throws: `GraphError` where the arguments do not fit the schema.
+  public func boundArguments() throws(GraphError) -> [GraphArgument] {
+    guard let target else { return [] }
+    return try target.schema.bind(arguments, keywords: keywordArguments.map { (name: $0.name, value: $0.value) })
+  }
+
   /// Whether this node calls that operator.
   public func calls(_ target: any Operator) -> Bool { self.target === target }
 }

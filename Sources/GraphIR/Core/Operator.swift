@@ -61,7 +61,8 @@ public protocol GraphCallingOperator: Operator {
 extension GraphCallingOperator {
   public func evaluate(_ arguments: [Value]) throws -> Value {
     try evaluate(arguments) { path, _ throws(GraphError) in
-      throw GraphError(.execution, "\(name): the module '\(path)' can only be run by an interpreter of the graph around it")
+      throw GraphError(
+        .execution, "\(name): the module '\(path)' can only be run by an interpreter of the graph around it")
     }
   }
 }

@@ -64,7 +64,8 @@ private final class Recorder: Interpreter {
   override func call(_ id: NodeID, _ target: any Operator, _ arguments: [Value]) throws -> Value {
     // Shape rules run on fake tensors. Without one among the arguments a call would do what it does: a constant may be made for
     // its shape, but nothing may be printed, and no random number drawn.
-    let isReal = !target.traits.isDisjoint(with: [.effectful, .random]) && !arguments.contains { !$0.references.isEmpty }
+    let isReal =
+      !target.traits.isDisjoint(with: [.effectful, .random]) && !arguments.contains { !$0.references.isEmpty }
     if isReal, !target.traits.contains(.callsGraphs) {
       if let known = graph[id].metadata.value { return try fakes.value(of: known) }
       if target.traits.contains(.effectful) { return .none }

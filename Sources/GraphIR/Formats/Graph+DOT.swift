@@ -21,7 +21,8 @@ extension Graph {
       }
       if let value = node.metadata.value { lines.append(value.description) }
       let style = node.metadata.isBackward ? "filled,dashed" : "filled"
-      text += "  n\(id.index) [label=\(Self.dotQuoted(lines.joined(separator: "\n"))), style=\"\(style)\", fillcolor=\(color)];\n"
+      text +=
+        "  n\(id.index) [label=\(Self.dotQuoted(lines.joined(separator: "\n"))), style=\"\(style)\", fillcolor=\(color)];\n"
     }
     for id in order {
       for input in inputs(of: id) { text += "  n\(input.index) -> n\(id.index);\n" }

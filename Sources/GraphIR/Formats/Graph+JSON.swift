@@ -20,7 +20,9 @@ extension Graph {
     case .placeholder: members.append(.init("kind", .string("placeholder")))
     case .getAttribute(let path): members += [.init("kind", .string("get_attr")), .init("target", .string(path))]
     case .callFunction(let target):
-      members += [.init("kind", .string("call_function")), .init("target", .string(TextForm.operatorName(target.name)))]
+      members += [
+        .init("kind", .string("call_function")), .init("target", .string(TextForm.operatorName(target.name))),
+      ]
     case .output: members.append(.init("kind", .string("output")))
     }
     if !node.arguments.isEmpty { members.append(.init("arguments", .array(node.arguments.map(encoded)))) }
@@ -61,7 +63,9 @@ extension Graph {
     if let forward = metadata.forwardNode { members.append(.init("forwardNode", .string(forward))) }
     if metadata.isBackward { members.append(.init("isBackward", .bool(true))) }
     if !metadata.annotations.isEmpty {
-      let annotations = metadata.annotations.sorted { $0.key < $1.key }.map { JSONValue.Member($0.key, .string($0.value)) }
+      let annotations = metadata.annotations.sorted { $0.key < $1.key }.map {
+        JSONValue.Member($0.key, .string($0.value))
+      }
       members.append(.init("annotations", .object(annotations)))
     }
     return members

@@ -6,9 +6,8 @@ extension Linter {
     let node = graph[id]
     guard let target = node.target else { return }
     do {
-      let keywords = node.keywordArguments.map { (name: $0.name, value: $0.value) }
-      let bound = try target.schema.bind(node.arguments, keywords: keywords)
-      if let known = knownValues(of: bound) { _ = try target.schema.bind(known) }
+      let bound = try node.boundArguments()
+      if let known = knownValues(of: bound) { try target.schema.requireTypes(of: known) }
     } catch {
       report(error.message, id, code: error.code)
       return
@@ -33,7 +32,8 @@ extension Linter {
 
   private mutating func checkGetItem(_ id: NodeID) {
     let node = graph[id]
-    guard let sequence = node.arguments.first?.reference, graph.contains(sequence), case .int(let index) = node.arguments.last,
+    guard let sequence = node.arguments.first?.reference, graph.contains(sequence),
+      case .int(let index) = node.arguments.last,
       let value = graph[sequence].metadata.value
     else { return }
     guard let elements = value.elements else {
@@ -89,7 +89,9 @@ extension GraphModule {
     }
     var problems: [GraphError] = []
     for id in graph.nodes {
-      guard let recorded = graph[id].metadata.value, let computed = propagated.graph[id].metadata.value else { continue }
+      guard let recorded = graph[id].metadata.value, let computed = propagated.graph[id].metadata.value else {
+        continue
+      }
       if recorded.geometry != computed.geometry {
         problems.append(
           GraphError(

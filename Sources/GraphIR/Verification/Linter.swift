@@ -58,7 +58,9 @@ struct Linter {
         count += 1
         edge = graph.edges[Int(edge)].next
       }
-      if count != graph.userCount(of: id) { report("it has \(count) users, counted were \(graph.userCount(of: id))", id) }
+      if count != graph.userCount(of: id) {
+        report("it has \(count) users, counted were \(graph.userCount(of: id))", id)
+      }
     }
   }
 
