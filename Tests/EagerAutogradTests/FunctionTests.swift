@@ -29,9 +29,9 @@ final class FunctionTests: XCTestCase {
 
   func testItCanBeDifferentiatedTwice() throws {
     let x = try leaf([2])
-    let first = try grad(of: Cube()(x), withRespectTo: x, createGraph: true)
-    let second = try grad(of: first, withRespectTo: x, createGraph: true)
-    let third = try grad(of: second, withRespectTo: x)
+    let first = try grad(of: Cube()(x), with: x, createGraph: true)
+    let second = try grad(of: first, with: x, createGraph: true)
+    let third = try grad(of: second, with: x)
     try assertEqual([first, second, third].flatMap { try $0.values }, [12, 12, 6])
   }
 
@@ -57,8 +57,8 @@ final class FunctionTests: XCTestCase {
 
   func testASavedOutputServesHigherDerivativesAndIsNotKeptForEver() throws {
     let x = try leaf([0.5])
-    let first = try grad(of: Exponential()(x), withRespectTo: x, createGraph: true)
-    try assertEqual(grad(of: first, withRespectTo: x).values, [exp(0.5)])
+    let first = try grad(of: Exponential()(x), with: x, createGraph: true)
+    try assertEqual(grad(of: first, with: x).values, [exp(0.5)])
     weak var function: GradientFunction?
     do {
       let y = try Exponential()(x)

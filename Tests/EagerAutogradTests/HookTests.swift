@@ -42,7 +42,7 @@ final class HookTests: XCTestCase {
     // What grad(of:) gives has been through the hooks as well.
     let z = try x * 3
     try z.registerHook { try $0 * 10 }
-    try assertEqual(grad(of: z * 5, withRespectTo: z).values, [50])
+    try assertEqual(grad(of: z * 5, with: z).values, [50])
   }
 
   func testAReplacedGradientMustFit() throws {

@@ -49,10 +49,10 @@ final class InPlaceTests: XCTestCase {
     let x = try leaf([0.3])
     let y = try x * 1
     try y.tanh_()
-    let first = try grad(of: y, withRespectTo: x, createGraph: true)
+    let first = try grad(of: y, with: x, createGraph: true)
     let t = tanh(0.3)
     try assertEqual(first.values, [1 - t * t])
-    try assertEqual(grad(of: first, withRespectTo: x).values, [-2 * t * (1 - t * t)])
+    try assertEqual(grad(of: first, with: x).values, [-2 * t * (1 - t * t)])
   }
 
   func testASavedValueThatWasOverwrittenIsRefused() throws {
@@ -177,10 +177,10 @@ final class InPlaceTests: XCTestCase {
     let base = try x * 1
     let view = try base.select(0, 1)
     try view.tanh_()
-    let first = try grad(of: base.sum(), withRespectTo: x, createGraph: true)
+    let first = try grad(of: base.sum(), with: x, createGraph: true)
     let t = tanh(0.4)
     try assertEqual(first.values, [1, 1 - t * t])
-    try assertEqual(grad(of: first.sum(), withRespectTo: x).values, [0, -2 * t * (1 - t * t)])
+    try assertEqual(grad(of: first.sum(), with: x).values, [0, -2 * t * (1 - t * t)])
   }
 
   func testBackwardTwiceThroughAWrittenView() throws {
