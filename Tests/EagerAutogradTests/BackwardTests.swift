@@ -154,8 +154,10 @@ final class BackwardTests: XCTestCase {
   }
 
   func testGradientsLieInMemoryAsTheirLeaves() throws {
-    let x = try Tensor(storage: Storage(byteCount: 48), layout: Layout(sizes: [2, 3], strides: [1, 2]), dtype: .float64)
-      .requiringGrad()
+    let x = try Tensor(
+      storage: Storage(byteCount: 48), layout: Layout(sizes: [2, 3], strides: [1, 2]), dtype: .float64
+    )
+    .requiringGrad()
     try (x * 2).sum().backward()
     XCTAssertEqual(x.grad?.strides, [1, 2])
     let row = try leaf([1, 2, 3]).expand([2, 3])
