@@ -29,7 +29,7 @@ extension DigitsModel {
   func score(_ images: Tensor, _ labels: Tensor) throws -> DigitsScore {
     let logits = try self(images)
     return DigitsScore(
-      loss: try logits.crossEntropy(labels), correctCount: try logits.argmax(1).eq(labels).sum())
+      loss: try logits.crossEntropyLoss(labels), correctCount: try logits.argmax(1).eq(labels).sum())
   }
 }
 

@@ -23,7 +23,7 @@ struct GPT: TensorTree {
   /// - Parameter input: i64[n, length], bytes; `length` is at most the context.
   /// - Returns: f32[n, length, 256], the logits of the byte after each.
   func callAsFunction(_ input: Tensor) throws -> Tensor {
-    var x = try bytes.embedding(input) + positions.narrow(0, from: 0, count: input.shape[1])
+    var x = try bytes.embedding(input) + positions.narrow(0, from: 0, length: input.shape[1])
     for block in blocks { x = try block(x) }
     return try norm(x).matmul(bytes.t())
   }
@@ -32,7 +32,7 @@ struct GPT: TensorTree {
   ///
   /// - Parameters: Both i64[n, length].
   func loss(_ input: Tensor, _ targets: Tensor) throws -> Tensor {
-    try self(input).flatten(from: 0, to: 1).crossEntropy(targets.flatten())
+    try self(input).flatten(from: 0, to: 1).crossEntropyLoss(targets.flatten())
   }
 
   func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> GPT {
