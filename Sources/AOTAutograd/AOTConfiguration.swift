@@ -54,8 +54,8 @@ public struct AOTConfiguration: Sendable {
 
   var partitionerInUse: any Partitioner {
     switch partitioner {
-    case .minCut: MinCutPartitioner()
-    case .default: DefaultPartitioner()
+    case .minCut: MinCutPartition()
+    case .default: DefaultPartition()
     case .custom(let partitioner): partitioner
     }
   }

@@ -19,6 +19,8 @@ public protocol LoopExecutable: AnyObject, Sendable {
 public struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Code: Hashable, Sendable {
     case unsupported
+    /// A program that breaks a rule of the loop language: a bug of whoever wrote it.
+    case invalidProgram
     case indexOutOfRange
   }
 

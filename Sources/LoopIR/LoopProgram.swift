@@ -69,19 +69,27 @@ public enum Kernel: Sendable {
 /// For every outer index: the reductions run in order over the reduced space, each able to use the results of those before
 /// it; then the stores happen, over the outer index alone or over the whole space. So a pointwise kernel has no reduced
 /// dimensions, a sum one reduction and an outer store, and a softmax two reductions and a full store.
+///
+/// Indices run in any order, several at a time. So where a kernel loads from a buffer that it also stores to, each load
+/// must read, at every index, the very element that the store writes there.
 public struct LoopKernel: Hashable, Sendable {
   public var outerSizes: [Int]
   public var reducedSizes: [Int]
   public var loads: [Access]
+  /// Named values over loads, reductions and earlier locals. Fusion makes them, so that expressions stay small where a
+  /// value is used many times.
+  public var locals: [ScalarExpression]
   public var reductions: [Reduction]
   public var stores: [Store]
 
   public init(
-    outerSizes: [Int], reducedSizes: [Int] = [], loads: [Access], reductions: [Reduction] = [], stores: [Store]
+    outerSizes: [Int], reducedSizes: [Int] = [], loads: [Access], locals: [ScalarExpression] = [],
+    reductions: [Reduction] = [], stores: [Store]
   ) {
     self.outerSizes = outerSizes
     self.reducedSizes = reducedSizes
     self.loads = loads
+    self.locals = locals
     self.reductions = reductions
     self.stores = stores
   }

@@ -9,6 +9,8 @@ public indirect enum ScalarExpression: Hashable, Sendable {
   case load(Int)
   /// The result of the kernel's reduction of this number.
   case reduced(Int)
+  /// The kernel's local of this number: a value that several expressions share.
+  case local(Int)
   case constant(Scalar)
   /// The coordinate along a dimension of the iteration space, as int64.
   case coordinate(Int)

@@ -9,7 +9,10 @@ public enum OperatorLibrary {
 
   // An operator that is missing here does not exist for text forms; a test compares the list with the schemas.
   private static let families: [[OperatorDefinition]] = [
-    arithmetic, activations, reductions, views, copies,
+    arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
+    activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
+    classLosses, losses, layerNorms,
+    views, dimensionViews, partViews, splitViews, partScatters, copies, joining, matmuls,
   ]
 
   /// Operators by name, for text forms.

@@ -14,6 +14,8 @@ public final class Storage {
   public let isFake: Bool
   /// Counts the storages made by this process: a later one has a greater number.
   public let serial = Storage.nextSerial.wrappingAdd(1, ordering: .relaxed).oldValue
+  /// Whether it was made in inference mode: autograd can never use it.
+  package var isInference = false
 
   private static let nextSerial = Atomic<UInt64>(0)
   private let deallocator: (@Sendable (UnsafeMutableRawPointer) -> Void)?

@@ -27,12 +27,14 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
   // Sendable: everything is constant after `init`, the attributes' elements included.
   private let externals: [GraphLowering.External]
   private let outputs: [GraphLowering.Output]
+  private let writtenExternals: [Int]
   private let executable: any LoopExecutable
   private let attributes: [String: Tensor]
 
   init(_ lowering: GraphLowering, executable: any LoopExecutable, module: GraphModule) throws {
     self.externals = lowering.externals
     self.outputs = lowering.outputs
+    self.writtenExternals = lowering.writtenExternals
     self.executable = executable
     var attributes: [String: Tensor] = [:]
     for case .attribute(let path) in externals { attributes[path] = try module.tensor(path) }
@@ -50,6 +52,7 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
       for (index, tensor) in tensors.enumerated() { addresses.initializeElement(at: index, to: tensor.dataAddress) }
       try executable.run(UnsafeBufferPointer(addresses))
     }
+    for position in writtenExternals { tensors[position].storage.bumpVersion() }
     return outputs.map { value(of: $0, tensors) }
   }
 

@@ -24,16 +24,17 @@ struct CompilationPipeline {
       return try compileInference(capture, functional)
     }
     let partition = try configuration.partitionerInUse.partition(joint)
-    let forward = try compiler(.forward).compile(partition.forward, role: .forward)
-    let backward = LazyBackward(partition.backward, compiler: try compiler(.backward))
+    // Both halves may read the constants that the joint graph's module holds.
+    let forward = try compiler(.forward).compile(joint.module.with(partition.forward), role: .forward)
+    let backward = LazyBackward(joint.module.with(partition.backward), compiler: try compiler(.backward))
     let stack = WrapperStack(
-      capture, functional.meta, autograd: AutogradJoin(joint, partition, functional.meta, backward: backward))
+      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward))
     var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
-    stages.forward = partition.forward.graph
-    stages.backward = partition.backward.graph
+    stages.forward = partition.forward
+    stages.backward = partition.backward
     stages.savedByteCount = partition.savedByteCount
-    stages.partitionReport = partition.report
+    stages.partitionReport = partition.report.description
     return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
   }
 
@@ -59,5 +60,14 @@ struct CompilationPipeline {
       captured: capture.module.graph, functional: functional.module.graph, meta: functional.meta, savedByteCount: 0,
       wrappers: stack.wrappers.map { type(of: $0).name }, workspaceByteCount: workspace, captureDuration: .zero,
       compileDuration: .zero)
+  }
+}
+
+extension GraphModule {
+  /// The same attributes with another graph.
+  fileprivate func with(_ graph: Graph) -> GraphModule {
+    var module = self
+    module.graph = graph
+    return module
   }
 }

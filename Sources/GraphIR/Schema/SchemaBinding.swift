@@ -93,6 +93,11 @@ extension OperatorSchema {
     return bound
   }
 
+  /// - Throws: `GraphError` as `bind` does for bound arguments of which one is not of its parameter's type.
+  func requireTypes<Reference>(of bound: [Argument<Reference>]) throws(GraphError) {
+    for (parameter, argument) in zip(parameters, bound) { _ = try accept(argument, for: parameter) }
+  }
+
   private func accept<Reference>(
     _ argument: Argument<Reference>, for parameter: Parameter
   ) throws(GraphError) -> Argument<Reference> {

@@ -15,6 +15,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public private(set) var derivative: [DerivativeFormula]?
   /// The operator in terms of simpler ones, for a compiler or user that wants those.
   public private(set) var decomposition: (@Sendable (OperatorCall) throws -> Value)?
+  /// For a view: how a write through the view looks from its source; nil where there is no way to say it.
+  public private(set) var viewInverse: ViewInverse?
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
   public let mutates: Bool
@@ -27,35 +29,43 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     case host(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
     /// Results that share the first argument's memory; nothing is computed.
     case view(ViewRule)
-    /// The functional operator's result, written into the first argument.
+    /// The functional operator's result, written into the first argument; of a view, its layout given to the first argument.
     case inPlace(of: OperatorDefinition)
     /// Other operators: what autograd and capture see is the calls that `body` makes.
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
 
-  /// Metadata of each result. The calls's tensors may be fake: only their metadata may be read.
-  public typealias ShapeRule = @Sendable (OperatorCall) throws -> [TensorMeta]
+  /// Metadata of each result; nil for one that this call does not give, as where an output mask says so. The call's
+  /// tensors may be fake: only their metadata may be read.
+  public typealias ShapeRule = @Sendable (OperatorCall) throws -> [TensorMeta?]
   /// Layout of each result over the first argument's storage.
   public typealias ViewRule = @Sendable (OperatorCall) throws -> [Layout]
-  /// Appends kernels that write the results. Results are dense, or `self` of an in-place variant.
+  /// Appends kernels that write the results, of which only those that the call gives are passed. Results are dense, or
+  /// `self` of an in-place variant.
   public typealias Lowering =
     @Sendable (_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws -> Void
 
+  /// The source after its view was overwritten by `mutated`, in tensor operations: `call` is the call that made the view, the
+  /// result of that number, of `source`.
+  public typealias ViewInverse =
+    @Sendable (_ call: OperatorCall, _ source: Tensor, _ mutated: Tensor, _ resultIndex: Int) throws -> Tensor
+
   /// - Precondition: `schema` is well-formed: a definition is program text.
-  public init(_ schema: String, traits: OperatorTraits = [], _ implementation: Implementation) {
-    do {
-      self.schema = try OperatorSchema(parsing: schema)
-    } catch {
-      preconditionFailure("\(error)")
-    }
-    self.traits = traits
-    self.implementation = implementation
-    self.mutates = self.schema.isMutating
+  public convenience init(_ schema: String, traits: OperatorTraits = [], _ implementation: Implementation) {
+    self.init(schema: OperatorSchema(wellFormed: schema), traits: traits, implementation)
   }
 
-  private init(inPlaceVariantOf functional: OperatorDefinition) {
+  public init(schema: OperatorSchema, traits: OperatorTraits = [], _ implementation: Implementation) {
+    self.schema = schema
+    self.traits = traits
+    self.implementation = implementation
+    self.mutates = schema.isMutating
+  }
+
+  private init(inPlaceVariantOf functional: OperatorDefinition, overload: String?) {
     var schema = functional.schema
     schema.name.base += "_"
+    if let overload { schema.name.overload = overload }
     let alias = AliasAnnotation(["a"], isWrite: true)
     schema.parameters[0].alias = alias
     schema.returns = [.init(.tensor, alias: alias)]
@@ -64,6 +74,11 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.implementation = .inPlace(of: functional)
     self.derivative = functional.derivative
     self.mutates = true
+  }
+
+  /// Whether a call writes no element: it gives its first argument another layout, as `t_` does.
+  public var mutatesLayoutOnly: Bool {
+    if case .inPlace(let functional) = implementation, case .view = functional.implementation { true } else { false }
   }
 
   /// The variant that writes its result into `self`.
@@ -77,8 +92,16 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   // MARK: - Writing a definition
 
   /// Adds the variant that writes into `self`; call it last, it shares what was said before.
-  public func inPlaceVariant() -> OperatorDefinition {
-    inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self)
+  ///
+  /// - Parameter overload: Its overload name, where that is another than the functional operator's.
+  public func inPlaceVariant(overload: String? = nil) -> OperatorDefinition {
+    inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, overload: overload)
+    return self
+  }
+
+  /// How the source of this view looks after a write through the view.
+  public func viewInverse(_ inverse: @escaping ViewInverse) -> OperatorDefinition {
+    viewInverse = inverse
     return self
   }
 
@@ -134,7 +157,10 @@ extension OperatorDefinition {
   public func call(_ arguments: [Value]) throws -> Value { try evaluate(schema.filled(arguments)) }
 
   /// Calls an operator that gives one tensor.
-  public func callAsFunction(_ arguments: Value...) throws -> Tensor {
+  public func callAsFunction(_ arguments: Value...) throws -> Tensor { try self(arguments) }
+
+  /// Calls an operator that gives one tensor.
+  public func callAsFunction(_ arguments: [Value]) throws -> Tensor {
     guard let tensor = try call(arguments).reference else {
       throw OperatorError(.argument, name, "gives several results where one tensor was expected")
     }
@@ -162,6 +188,13 @@ extension OperatorDefinition {
 }
 
 extension OperatorSchema {
+  /// A schema that is program text.
+  ///
+  /// - Precondition: `text` is well-formed.
+  init(wellFormed text: String) {
+    do { try self.init(parsing: text) } catch { preconditionFailure("\(error)") }
+  }
+
   /// The arguments with omitted trailing ones filled in by their defaults.
   func filled(_ arguments: [Value]) throws -> [Value] {
     if arguments.count == parameters.count { return arguments }

@@ -13,6 +13,8 @@ public struct OperatorError: Error, Hashable, Sendable, CustomStringConvertible 
     /// A value was read that does not exist while a function is captured.
     case dataDependent
     case notDifferentiable
+    /// A tensor made in inference mode was written to outside of it.
+    case inferenceTensor
     case notImplemented
     case notFinite
   }

@@ -6,10 +6,17 @@ public protocol TensorOperand {
   var operandValue: Value { get }
 }
 
+/// A plain number where an operator takes a tensor.
+public protocol NumberOperand: TensorOperand {
+  var scalar: Scalar { get }
+}
+
+extension NumberOperand { public var operandValue: Value { Value(scalar) } }
+
 extension Tensor: TensorOperand { public var operandValue: Value { .reference(self) } }
-extension Int: TensorOperand { public var operandValue: Value { .int(SymInt(self)) } }
-extension Double: TensorOperand { public var operandValue: Value { .double(self) } }
-extension Float: TensorOperand { public var operandValue: Value { .double(Double(self)) } }
-extension Bool: TensorOperand { public var operandValue: Value { .bool(self) } }
-extension Scalar: TensorOperand { public var operandValue: Value { Value(self) } }
 extension Argument: TensorOperand where Reference == Tensor { public var operandValue: Value { self } }
+extension Int: NumberOperand { public var scalar: Scalar { .int(self) } }
+extension Double: NumberOperand { public var scalar: Scalar { .double(self) } }
+extension Float: NumberOperand { public var scalar: Scalar { .double(Double(self)) } }
+extension Bool: NumberOperand { public var scalar: Scalar { .bool(self) } }
+extension Scalar: NumberOperand { public var scalar: Scalar { self } }

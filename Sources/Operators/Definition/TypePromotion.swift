@@ -1,5 +1,4 @@
 import GraphIR
-import LoopIR
 import TensorCore
 
 /// The dtype that operands of several types meet in: PyTorch's rules.
@@ -68,22 +67,6 @@ public enum Promotion: Sendable {
   case comparison
   /// Compute and give the dtype of the first tensor.
   case first
-}
-
-extension Call {
-  /// The dtype that the tensors and plain numbers in tensor positions meet in.
-  func commonDType(_ describe: (Reference) -> (dtype: DType, rank: Int)) -> DType {
-    var promotion = TypePromotion()
-    for (parameter, argument) in zip(target.schema.parameters, arguments) where parameter.type == .tensor {
-      if let reference = argument.reference {
-        let description = describe(reference)
-        promotion.add(description.dtype, rank: description.rank)
-      } else if let scalar = argument.scalar {
-        promotion.add(scalar)
-      }
-    }
-    return promotion.result ?? .float32
-  }
 }
 
 extension Promotion {

@@ -12,6 +12,8 @@ public final class DispatchContext {
   public var isGradEnabled = true
   /// Whether new tensors are kept out of autograd for good.
   public var isInferenceMode = false
+  /// Whether autograd sees calls at all.
+  package var recordsGradients: Bool { isGradEnabled && !isInferenceMode }
   /// The innermost interceptor, if any; see `DispatchMode`.
   public package(set) var mode: (any DispatchMode)?
   /// Whether factories make fake tensors.
@@ -58,9 +60,18 @@ open class AutogradDispatch: AutogradMeta {
 }
 
 extension Tensor {
-  /// What autograd keeps about this tensor, or about the base that it is a view of.
-  package var autogradDispatch: AutogradDispatch? {
-    guard let meta = autogradMeta ?? viewMeta?.base.autogradMeta else { return nil }
-    return unsafeDowncast(meta, to: AutogradDispatch.self)
+  /// The autograd state that asks for calls on this tensor to be recorded: its own or, for a view, its base's.
+  package var recordingAutograd: AutogradDispatch? {
+    if let own = autogradDispatch, own.requiresGrad { return own }
+    guard let base = viewMeta?.base.autogradDispatch, base.requiresGrad else { return nil }
+    return base
   }
+
+  /// What autograd keeps about this tensor.
+  package var autogradDispatch: AutogradDispatch? {
+    autogradMeta.map { unsafeDowncast($0, to: AutogradDispatch.self) }
+  }
+
+  /// Whether the tensor's memory was made in inference mode: autograd can never use it.
+  public var isInference: Bool { storage.isInference }
 }

@@ -14,16 +14,27 @@ public enum Dispatcher {
       }
     }
     if case .composite(let body) = call.target.implementation { return try body(call) }
-    if context.isGradEnabled, let autograd = autograd(of: call) { return try autograd.dispatch(call) }
+    if call.target.mutates, !context.isInferenceMode { try refuseInferenceTensors(call) }
+    if context.recordsGradients, let autograd = autograd(of: call) { return try autograd.dispatch(call) }
     return try callBelowAutograd(call)
+  }
+
+  /// - Throws: `OperatorError` with code `inferenceTensor` where the call would write to one: nobody counts its versions.
+  private static func refuseInferenceTensors(_ call: OperatorCall) throws {
+    for (parameter, argument) in zip(call.target.schema.parameters, call.arguments)
+    where parameter.alias?.isWrite == true && argument.references.contains(where: \.isInference) {
+      throw OperatorError(
+        .inferenceTensor, call.target.name,
+        "argument '\(parameter.name)' was made in inference mode and cannot be written to outside of it; clone it first"
+      )
+    }
   }
 
   private static func autograd(of call: OperatorCall) -> AutogradDispatch? {
     var found: AutogradDispatch?
     _ = call.contains { tensor in
-      guard let dispatch = tensor.autogradDispatch, dispatch.requiresGrad else { return false }
-      found = dispatch
-      return true
+      found = tensor.recordingAutograd
+      return found != nil
     }
     return found
   }
@@ -41,16 +52,16 @@ public enum Dispatcher {
     case .composite(let body):
       return try body(call)
     case .view(let rule):
-      return pack(try makeViews(call, layouts: rule(call)), target)
+      return pack(try makeViews(call, layouts: rule(call)).map { $0 }, target)
     case .inPlace(let functional):
       return .reference(try InPlaceExecution.run(call, functional: functional))
     case .kernel(let shape, let lowering):
       let (results, isFake) = try allocate(shape(call), for: call)
-      if !isFake { try EagerKernels.run(call, results: results, lowering: lowering) }
+      if !isFake { try EagerKernels.run(call, results: results.compactMap(\.self), lowering: lowering) }
       return pack(results, target)
     case .host(let shape, let body):
       let (results, isFake) = try allocate(shape(call), for: call)
-      if !isFake { try body(call, results) }
+      if !isFake { try body(call, results.compactMap(\.self)) }
       return pack(results, target)
     }
   }
@@ -59,50 +70,33 @@ public enum Dispatcher {
     let source = try call.tensor(0)
     return layouts.enumerated().map { index, layout in
       let view = Tensor(unchecked: source.storage, layout: layout, dtype: source.dtype)
-      view.viewMeta = ViewRecord(of: source, by: call, resultIndex: index)
+      if call.target.tracksViews { view.viewMeta = ViewRecord(of: source, by: call, resultIndex: index) }
       return view
     }
   }
 
-  private static func allocate(_ metas: [TensorMeta], for call: OperatorCall) throws -> ([Tensor], isFake: Bool) {
+  private static func allocate(_ metas: [TensorMeta?], for call: OperatorCall) throws -> ([Tensor?], isFake: Bool) {
     let isFake = DispatchContext.current.makesFakeTensors || call.contains(where: \.isFake)
-    let results = try metas.map { meta in
-      isFake
+    let results = try metas.map { meta -> Tensor? in
+      guard let meta else { return nil }
+      return isFake
         ? try Tensor(fake: meta.layout, dtype: meta.dtype, device: meta.device)
         : try Tensor(uninitialized: meta.layout, dtype: meta.dtype, device: meta.device)
     }
+    if DispatchContext.current.isInferenceMode { for case let result? in results { result.storage.isInference = true } }
     return (results, isFake)
   }
 
-  private static func pack(_ results: [Tensor], _ target: OperatorDefinition) -> Value {
-    if target.schema.returns.count > 1 { return .tuple(results.map { .reference($0) }) }
-    if case .list = target.schema.returns.first?.type { return .list(results.map { .reference($0) }) }
-    return results.first.map { .reference($0) } ?? .none
+  private static func pack(_ results: [Tensor?], _ target: OperatorDefinition) -> Value {
+    let values = results.map { $0.map { Value.reference($0) } ?? .none }
+    if target.schema.returns.count > 1 { return .tuple(values) }
+    if case .list = target.schema.returns.first?.type { return .list(values) }
+    return values.first ?? .none
   }
 }
 
-/// How a tensor came to be a view: the call that made it of its source.
-public final class ViewRecord: ViewMeta {
-  /// The tensor that the view was taken of; a view itself or the base.
-  public let source: Tensor
-  public let call: OperatorCall
-  /// Which of the call's results this view is.
-  public let resultIndex: Int
-  /// Whether gradients were recorded when the view was made.
-  public let madeWithGradEnabled: Bool
-
-  init(of source: Tensor, by call: OperatorCall, resultIndex: Int) {
-    self.source = source
-    self.call = call
-    self.resultIndex = resultIndex
-    self.madeWithGradEnabled = DispatchContext.current.isGradEnabled
-    super.init(base: source.viewMeta?.base ?? source)
-  }
-}
-
-extension Tensor {
-  public var isView: Bool { viewMeta != nil }
-
-  /// How this tensor was made as a view; nil for a tensor that is no view.
-  public var viewRecord: ViewRecord? { viewMeta.map { unsafeDowncast($0, to: ViewRecord.self) } }
+extension OperatorDefinition {
+  /// Whether results remember what they are views of. Those of `detach` do not, since no gradient flows through them, nor
+  /// those whose schema declares them new.
+  fileprivate var tracksViews: Bool { schema.isView && derivative?.isEmpty != true }
 }

@@ -33,7 +33,11 @@ enum EagerKernels {
       },
       results: try results.map { try memory.key($0) })
     let executable = try cache.withLock { $0[signature] } ?? compile(signature, call, memory, lowering)
-    try memory.addresses.withUnsafeBufferPointer { try executable.run($0) }
+    do {
+      try memory.addresses.withUnsafeBufferPointer { try executable.run($0) }
+    } catch let error as LoopError where error.code == .indexOutOfRange {
+      throw OperatorError(.index, call.target.name, error.message)
+    }
   }
 
   /// Copies elements, converting to the destination's dtype.

@@ -1,27 +1,59 @@
 import GraphIR
 import TensorCore
 
-/// Execution of an in-place variant: the functional operator's kernel, writing into `self`.
+/// Execution of an in-place variant: the functional operator's kernel, writing into `self`, or a view's layout, given to it.
 enum InPlaceExecution {
   static func run(_ call: OperatorCall, functional: OperatorDefinition) throws -> Tensor {
     let destination = try call.tensor(0)
-    guard case .kernel(let shape, let lowering) = functional.implementation else {
+    let functionalCall = OperatorCall(functional, call.arguments)
+    let shape: OperatorDefinition.ShapeRule
+    switch functional.implementation {
+    case .kernel(let rule, _), .host(let rule, _): shape = rule
+    case .view(let rule): return try changeLayout(of: destination, to: rule(functionalCall)[0], functional, call)
+    case .inPlace, .composite:
       throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
     }
-    let meta = try shape(OperatorCall(functional, call.arguments))[0]
+    guard let meta = try shape(functionalCall)[0] else {
+      throw OperatorError(.argument, call.target.name, "gives no result to write")
+    }
     try check(meta, fits: destination, call)
+    let isPointwise = functional.traits.contains(.pointwise)
+    let needsTemporary = try call.allTensors.dropFirst().contains {
+      isPointwise ? try overlapsPartially($0, destination, call) : overlaps($0, destination)
+    }
     if !destination.isFake {
-      let needsTemporary = try call.allTensors.dropFirst().contains { try overlapsPartially($0, destination, call) }
-      if needsTemporary {
+      switch functional.implementation {
+      case .kernel(_, let lowering) where !needsTemporary:
+        try EagerKernels.run(functionalCall, results: [destination], lowering: lowering)
+      case .kernel(_, let lowering):
         let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
-        try EagerKernels.run(OperatorCall(functional, call.arguments), results: [temporary], lowering: lowering)
+        try EagerKernels.run(functionalCall, results: [temporary], lowering: lowering)
         try EagerKernels.copy(temporary, to: destination)
-      } else {
-        try EagerKernels.run(OperatorCall(functional, call.arguments), results: [destination], lowering: lowering)
+      case .host(_, let body):
+        let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
+        try body(functionalCall, [temporary])
+        try EagerKernels.copy(temporary, to: destination)
+      case .view, .inPlace, .composite: break
       }
     }
     destination.storage.bumpVersion()
     return destination
+  }
+
+  /// Gives a tensor the layout of its view. As a view itself, it becomes a view of what it was.
+  private static func changeLayout(
+    of tensor: Tensor, to layout: Layout, _ functional: OperatorDefinition, _ call: OperatorCall
+  ) throws -> Tensor {
+    if let viewMeta = tensor.viewMeta {
+      let before = Tensor(unchecked: tensor.storage, layout: tensor.layout, dtype: tensor.dtype)
+      before.viewMeta = viewMeta
+      before.autogradMeta = tensor.autogradMeta
+      let arguments = [.reference(before)] + call.arguments.dropFirst()
+      tensor.viewMeta = ViewRecord(of: before, by: OperatorCall(functional, arguments))
+    }
+    tensor.layout = layout
+    tensor.storage.bumpVersion()
+    return tensor
   }
 
   private static func check(_ meta: TensorMeta, fits destination: Tensor, _ call: OperatorCall) throws {
@@ -48,13 +80,18 @@ enum InPlaceExecution {
   private static func overlapsPartially(_ operand: Tensor, _ destination: Tensor, _ call: OperatorCall) throws -> Bool {
     guard operand.storage === destination.storage, operand !== destination else { return false }
     if operand.layout == destination.layout && operand.dtype == destination.dtype { return false }
-    let bytes = byteRange(operand).clamped(to: byteRange(destination))
-    if bytes.isEmpty { return false }
+    if !overlaps(operand, destination) { return false }
     if operand.layout.isNonOverlappingAndDense && destination.layout.isNonOverlappingAndDense {
       throw OperatorError(
         .overlap, call.target.name, "an operand and the tensor written to share part of their memory; clone one first")
     }
     return true
+  }
+
+  /// Whether two tensors reach into the same bytes.
+  private static func overlaps(_ operand: Tensor, _ destination: Tensor) -> Bool {
+    operand.storage === destination.storage
+      && byteRange(operand).overlaps(byteRange(destination))
   }
 
   private static func byteRange(_ tensor: Tensor) -> Range<Int> {

@@ -3,7 +3,7 @@ import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let copies = [clone, copy, toCopy]
+  static let copies = [clone, copy, toCopy, to, toOther, typeAs, contiguous, item, localScalarDense]
 
   /// A copy in new memory; without a memory format, dense tensors keep their strides.
   public static let clone = OperatorDefinition(
@@ -11,11 +11,8 @@ extension OperatorLibrary {
     .kernel(
       shape: { call in
         let input = try call.tensor(0)
-        return [
-          TensorMeta(
-            dtype: input.dtype, layout: input.layout.copied(format: try call.optionalMemoryFormat(1) ?? .preserve),
-            device: input.device)
-        ]
+        let layout = input.layout.copied(format: try call.fittingMemoryFormat(1, rank: input.rank) ?? .preserve)
+        return [TensorMeta(dtype: input.dtype, layout: layout, device: input.device)]
       },
       lowering: { call, results, builder in builder.copy(try call.reference(0), to: results[0]) })
   )
@@ -33,7 +30,7 @@ extension OperatorLibrary {
         }
         return [
           TensorMeta(
-            dtype: destination.dtype, layout: destination.layout.copied(format: .preserve), device: destination.device)
+            dtype: destination.dtype, layout: destination.layout.copied(), device: destination.device)
         ]
       },
       lowering: { call, results, builder in builder.copy(try call.reference(1), to: results[0]) })
@@ -51,55 +48,189 @@ extension OperatorLibrary {
     .kernel(
       shape: { call in
         let input = try call.tensor(0)
-        return [
-          TensorMeta(
-            dtype: try call.optionalDType(1) ?? input.dtype,
-            layout: input.layout.copied(format: try call.optionalMemoryFormat(6) ?? .preserve),
-            device: try call.optionalDevice(3) ?? input.device)
-        ]
+        let dtype = try call.optionalDType(1) ?? input.dtype
+        let layout = input.layout.copied(format: try call.fittingMemoryFormat(6, rank: input.rank) ?? .preserve)
+        return [TensorMeta(dtype: dtype, layout: layout, device: try call.optionalDevice(3) ?? input.device)]
       },
       lowering: { call, results, builder in builder.copy(try call.reference(0), to: results[0]) })
   )
-  .derivative { $0.gradient }
+  .derivative { $0.gradient.dtype.isFloatingPoint ? $0.gradient : nil }
+
+  /// The tensor itself where nothing changes, else a copy in the dtype and memory format.
+  public static let to = OperatorDefinition(
+    """
+    to.dtype(Tensor(a) self, ScalarType dtype, bool non_blocking=False, bool copy=False, \
+    MemoryFormat? memory_format=None) -> Tensor(a)
+    """,
+    .composite { call in
+      try converted(
+        call, to: call.optionalDType(1), copies: call.bool(3),
+        format: call.fittingMemoryFormat(4, rank: call.tensor(0).rank))
+    })
+
+  /// The tensor in the dtype of another.
+  public static let toOther = OperatorDefinition(
+    """
+    to.other(Tensor(a) self, Tensor other, bool non_blocking=False, bool copy=False, \
+    MemoryFormat? memory_format=None) -> Tensor(a)
+    """,
+    .composite { call in
+      try converted(
+        call, to: call.tensor(1).dtype, copies: call.bool(3),
+        format: call.fittingMemoryFormat(4, rank: call.tensor(0).rank))
+    })
+
+  public static let typeAs = OperatorDefinition(
+    "type_as(Tensor self, Tensor other) -> Tensor",
+    .composite { try converted($0, to: $0.tensor(1).dtype, copies: false, format: nil) })
+
+  private static func converted(
+    _ call: OperatorCall, to dtype: DType?, copies: Bool, format: MemoryFormat?
+  ) throws -> Value {
+    let input = try call.tensor(0)
+    let layout = input.layout.copied(format: format ?? .preserve)
+    let keepsLayout = format == nil || format == .preserve || input.layout.isSameInMemory(as: layout)
+    if !copies && keepsLayout && (dtype ?? input.dtype) == input.dtype { return call.arguments[0] }
+    return .reference(
+      try toCopy(
+        call.arguments[0], .dtype(dtype ?? input.dtype), .none, .none, .none, .bool(false),
+        format.map { .memoryFormat($0) } ?? .none))
+  }
+
+  /// The tensor itself where it is dense in the memory format, else a copy that is.
+  public static let contiguous = OperatorDefinition(
+    "contiguous(Tensor(a) self, *, MemoryFormat memory_format=0) -> Tensor(a)",
+    .composite { call in
+      let input = try call.tensor(0)
+      let format = try call.fittingMemoryFormat(1, rank: input.rank) ?? .contiguous
+      guard format != .preserve else {
+        throw OperatorError(.argument, call.target.name, "'preserve' is not an order of dimensions")
+      }
+      let layout = input.layout.copied(format: format)
+      if input.layout.isSameInMemory(as: layout) { return call.arguments[0] }
+      return .reference(try clone(call.arguments[0], .memoryFormat(format)))
+    })
+
+  /// The one element of a tensor.
+  public static let item = OperatorDefinition(
+    "item(Tensor self) -> Scalar", traits: .dataDependent,
+    .composite { try localScalarDense.call($0.arguments) })
+
+  public static let localScalarDense = OperatorDefinition(
+    "_local_scalar_dense(Tensor self) -> Scalar", traits: .dataDependent,
+    .composite { call in
+      let input = try call.tensor(0)
+      guard input.elementCount == 1 else {
+        throw OperatorError(
+          .shape, call.target.name, "needs a tensor of one element, got sizes \(input.sizes)")
+      }
+      guard !input.isFake else {
+        throw OperatorError(
+          .dataDependent, call.target.name,
+          "the value of a tensor is not known while a function is captured; return the tensor and read it outside, or"
+            + " replace the branch on its value by 'where'")
+      }
+      return Value(try input.firstElement())
+    })
+}
+
+extension Call {
+  /// - Throws: `OperatorError` where the format does not fit the number of dimensions.
+  fileprivate func fittingMemoryFormat(_ position: Int, rank: Int) throws -> MemoryFormat? {
+    guard let format = try optionalMemoryFormat(position) else { return nil }
+    let needed = [MemoryFormat.channelsLast: 4, .channelsLast3D: 5][format]
+    guard needed == nil || needed == rank else {
+      throw mismatch(position, "a memory format for \(rank) dimensions")
+    }
+    return format
+  }
 }
 
 extension Layout {
-  /// The layout of a copy in new memory.
-  func copied(format: MemoryFormat) -> Layout {
+  /// The layout of a copy in new memory; a format that does not fit the number of dimensions is row-major.
+  func copied(format: MemoryFormat = .preserve) -> Layout {
     switch format {
     case .preserve where isNonOverlappingAndDense: Layout(sizes: sizes, strides: strides)
     case .preserve: Layout(sizes: sizes, strides: pointwiseStrides(sizes, operands: [self]))
-    case .contiguous: Layout(contiguous: sizes)
-    case .channelsLast, .channelsLast3D: Layout(sizes: sizes, strides: channelsLastStrides)
+    case .channelsLast where rank == 4, .channelsLast3D where rank == 5:
+      Layout(sizes: sizes, strides: channelsLastStrides)
+    case .contiguous, .channelsLast, .channelsLast3D: Layout(contiguous: sizes)
     }
   }
 
   private var channelsLastStrides: [SymInt] {
-    guard rank >= 3 else { return Layout.contiguousStrides(sizes) }
     let order = [0] + Array(2..<rank) + [1]
     let dense = Layout.contiguousStrides(order.map { sizes[$0] })
     var result = strides
     for (place, dimension) in order.enumerated() { result[dimension] = dense[place] }
     return result
   }
+
+  /// Whether both put every index at the same place; dimensions of size 1 have no say.
+  fileprivate func isSameInMemory(as other: Layout) -> Bool {
+    isEmpty || sizes.indices.allSatisfy { sizes[$0] == 1 || strides[$0] == other.strides[$0] }
+  }
 }
 
 extension Tensor {
-  public func clone() throws -> Tensor { try OperatorLibrary.clone(.reference(self)) }
+  public func clone(memoryFormat: MemoryFormat? = nil) throws -> Tensor {
+    try OperatorLibrary.clone(.reference(self), memoryFormat.map { .memoryFormat($0) } ?? .none)
+  }
 
   /// This tensor where it is dense in row-major order, else a copy that is.
-  public func contiguous() throws -> Tensor {
-    isContiguous ? self : try OperatorLibrary.clone(.reference(self), .memoryFormat(.contiguous))
-  }
+  public func contiguous() throws -> Tensor { try OperatorLibrary.contiguous(.reference(self)) }
 
   /// This tensor where it has that dtype, else a copy that does.
-  public func converted(to dtype: DType) throws -> Tensor {
-    self.dtype == dtype ? self : try OperatorLibrary.toCopy(.reference(self), .dtype(dtype))
-  }
+  public func to(_ dtype: DType) throws -> Tensor { try OperatorLibrary.to(.reference(self), .dtype(dtype)) }
+
+  /// This tensor where it has that dtype, else a copy that does.
+  public func converted(to dtype: DType) throws -> Tensor { try to(dtype) }
+
+  /// This tensor as float32.
+  public func float() throws -> Tensor { try to(.float32) }
+  /// This tensor as float64.
+  public func double() throws -> Tensor { try to(.float64) }
+  /// This tensor as float16.
+  public func half() throws -> Tensor { try to(.float16) }
+  public func bfloat16() throws -> Tensor { try to(.bfloat16) }
+  /// This tensor as int32.
+  public func int() throws -> Tensor { try to(.int32) }
+  /// This tensor as int64.
+  public func long() throws -> Tensor { try to(.int64) }
+  public func bool() throws -> Tensor { try to(.bool) }
 
   /// Assigns the elements of `source`, broadcast and converted.
   @discardableResult
   public func copy_(_ source: Tensor) throws -> Tensor {
     try OperatorLibrary.copy.inPlace(.reference(self), .reference(source))
+  }
+
+  /// The one element of this tensor, as a number.
+  ///
+  /// - Throws: `OperatorError` with code `shape` where there is not exactly one, `dataDependent` while a function is captured.
+  public func item() throws -> Scalar {
+    let value = try OperatorLibrary.item.call([.reference(self)])
+    guard let scalar = value.scalar else {
+      throw OperatorError(.argument, OperatorLibrary.item.name, "gives no number")
+    }
+    return scalar
+  }
+
+  /// The element at index zero.
+  ///
+  /// - Precondition: There is an element.
+  fileprivate func firstElement() throws(TensorError) -> Scalar {
+    switch dtype {
+    case .bool: .bool(try elements(as: Bool.self)[0])
+    case .uint8: .int(Int(try elements(as: UInt8.self)[0]))
+    case .int8: .int(Int(try elements(as: Int8.self)[0]))
+    case .int16: .int(Int(try elements(as: Int16.self)[0]))
+    case .int32: .int(Int(try elements(as: Int32.self)[0]))
+    case .int64: .int(Int(try elements(as: Int64.self)[0]))
+    case .float16: .double(Double(Float(try elements(as: Half.self)[0])))
+    case .bfloat16: .double(Double(Float(try elements(as: BFloat16.self)[0])))
+    case .float32: .double(Double(try elements(as: Float.self)[0]))
+    case .float64: .double(try elements(as: Double.self)[0])
+    }
   }
 }

@@ -3,81 +3,123 @@ import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let reductions = [sum]
+  static let reductions = [
+    sumAll, sum, meanAll, mean, anyAll, anyDim, anyDims, allAll, allDim, allDims,
+  ]
 
-  /// Sums over dimensions; none, or an empty list, means all. Integers and bool accumulate and give int64.
-  public static let sum = OperatorDefinition(
-    "sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
-    traits: .reduction,
-    .kernel(
-      shape: { call in
-        let input = try call.tensor(0)
-        let dtype = try call.optionalDType(3) ?? (input.dtype.isFloatingPoint ? input.dtype : .int64)
-        return [TensorMeta(dtype: dtype, sizes: try call.reducedSizes(input.sizes), device: input.device)]
-      },
-      lowering: { call, results, builder in
-        let input = try call.reference(0)
-        let accumulating = results[0].dtype.accumulator
-        builder.reduce(
-          .sum, [input], over: try call.reducedDimensions(rank: input.sizes.count),
-          to: results[0].droppingReduced(try call.bool(2), try call.reducedDimensions(rank: input.sizes.count)),
-          accumulating: accumulating)
-      })
-  )
-  .derivative { d in
-    let sizes = try d.sizes("self")
-    let dimensions = try d.call.reducedDimensions(rank: sizes.count)
-    let gradient = try d.call.bool(2) ? d.gradient : dimensions.reduce(d.gradient) { try $0.unsqueeze($1) }
-    return try gradient.expand(sizes)
+  /// The sum of all elements. Integers and bool accumulate and give int64.
+  public static let sumAll = summing("sum(Tensor self, *, ScalarType? dtype=None) -> Tensor")
+
+  /// Sums over dimensions; none, or an empty list, means all.
+  public static let sum = summing(
+    "sum.dim_IntList(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor")
+
+  /// The mean of all elements, of floating-point type.
+  public static let meanAll = averaging("mean(Tensor self, *, ScalarType? dtype=None) -> Tensor")
+  public static let mean = averaging(
+    "mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor")
+
+  // Whether any, or all, elements are other than zero. They give bool, but uint8 for uint8.
+
+  public static let anyAll = deciding("any(Tensor self) -> Tensor", .any)
+  public static let anyDim = deciding("any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor", .any)
+  public static let anyDims = deciding("any.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor", .any)
+  public static let allAll = deciding("all(Tensor self) -> Tensor", .all)
+  public static let allDim = deciding("all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor", .all)
+  public static let allDims = deciding("all.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor", .all)
+
+  private static func summing(_ text: String) -> OperatorDefinition {
+    let schema = OperatorSchema(wellFormed: text)
+    let rule = ReductionRule(schema)
+    let dtypePosition = schema.parameters.count - 1
+    return OperatorDefinition(
+      schema: schema, traits: .reduction,
+      .kernel(
+        shape: { call in
+          let input = try call.tensor(0).dtype
+          let dtype = try call.optionalDType(dtypePosition) ?? (input.isFloatingPoint ? input : .int64)
+          return [try rule.meta(call, dtype: dtype)]
+        },
+        lowering: { call, results, builder in
+          let accumulator = results[0].dtype == .bool ? .int64 : results[0].dtype.accumulator
+          let value = LoopKernel.Reduction(.sum, .cast(accumulator, .load(0)), dtype: accumulator)
+          try rule.lower(call, to: results, &builder, values: [value], finish: [.reduced(0)])
+        })
+    )
+    .derivative { d in try rule.restored(d.gradient, d).expand(d.sizes("self")) }
   }
-}
 
-extension Call {
-  /// The dimensions to reduce, ascending: argument 1, where none or an empty list means all.
-  ///
-  /// - Throws: `OperatorError` where one is out of range or named twice.
-  func reducedDimensions(rank: Int) throws -> [Int] {
-    guard let list = try optionalInts(1), !list.isEmpty else { return Array(0..<rank) }
-    let dimensions = try list.map { try target.normalizedDimension($0, rank: rank) }.sorted()
-    if let (same, _) = zip(dimensions, dimensions.dropFirst()).first(where: { $0 == $1 }) {
-      throw OperatorError(.argument, target.name, "dimension \(same) appears more than once in dim \(list)")
+  private static func averaging(_ text: String) -> OperatorDefinition {
+    let schema = OperatorSchema(wellFormed: text)
+    let rule = ReductionRule(schema)
+    let dtypePosition = schema.parameters.count - 1
+    return OperatorDefinition(
+      schema: schema, traits: .reduction,
+      .kernel(
+        shape: { call in
+          let dtype = try call.optionalDType(dtypePosition) ?? call.tensor(0).dtype
+          guard dtype.isFloatingPoint else {
+            throw OperatorError(
+              .dtype, call.target.name, "is not defined for \(dtype); name a floating-point dtype to compute in")
+          }
+          return [try rule.meta(call, dtype: dtype)]
+        },
+        lowering: { call, results, builder in
+          let accumulator = results[0].dtype.accumulator
+          let count = try rule.count(call, sizes: call.reference(0).sizes)
+          let value = LoopKernel.Reduction(.sum, .cast(accumulator, .load(0)), dtype: accumulator)
+          try rule.lower(
+            call, to: results, &builder, values: [value], finish: [.reduced(0) / .constant(.double(Double(count)))])
+        })
+    )
+    .derivative { d in
+      let sizes = try d.sizes("self")
+      let count = try rule.count(d.call, sizes: sizes.values)
+      return try rule.restored(d.gradient, d).expand(sizes) / count
     }
-    return rank == 0 ? [] : dimensions
   }
 
-  /// The sizes left by `reducedDimensions`, with ones in their place where argument 2 (keepdim) holds.
-  func reducedSizes(_ sizes: [SymInt]) throws -> [SymInt] {
-    let dimensions = try reducedDimensions(rank: sizes.count)
-    let keeps = try bool(2)
-    return sizes.indices.compactMap { dimensions.contains($0) ? (keeps ? 1 : nil) : sizes[$0] }
-  }
-}
-
-extension Operand {
-  /// Without the size-1 dimensions that a reduction kept.
-  func droppingReduced(_ keptDimensions: Bool, _ dimensions: [Int]) -> Operand {
-    guard keptDimensions else { return self }
-    let rest = sizes.indices.filter { !dimensions.contains($0) }
-    return permuted(rest)
-  }
-}
-
-extension DType {
-  /// What sums of this type accumulate in.
-  var accumulator: DType {
-    switch self {
-    case .float16, .bfloat16: .float32
-    case .float32, .float64: self
-    default: .int64
-    }
+  private static func deciding(
+    _ text: String, _ operation: LoopKernel.Reduction.Operation
+  ) -> OperatorDefinition {
+    let schema = OperatorSchema(wellFormed: text)
+    let rule = ReductionRule(schema, emptyMeansAll: false)
+    return OperatorDefinition(
+      schema: schema, traits: .reduction,
+      .kernel(
+        shape: { call in [try rule.meta(call, dtype: try call.tensor(0).dtype == .uint8 ? .uint8 : .bool)] },
+        lowering: { call, results, builder in
+          let value = LoopKernel.Reduction(operation, .cast(.bool, .load(0)), dtype: .bool)
+          try rule.lower(call, to: results, &builder, values: [value], finish: [.reduced(0)])
+        })
+    )
+    .notDifferentiable()
   }
 }
 
 extension Tensor {
-  /// The sum over dimensions, or over all without any named.
+  /// The sum over dimensions, or of all elements without any named.
   public func sum(_ dimensions: [Int]? = nil, keepDimensions: Bool = false, dtype: DType? = nil) throws -> Tensor {
-    try OperatorLibrary.sum(
-      .reference(self), Value(dimensions), .bool(keepDimensions), dtype.map { .dtype($0) } ?? .none)
+    if dimensions == nil, !keepDimensions { return try OperatorLibrary.sumAll(.reference(self), Value(dtype)) }
+    return try OperatorLibrary.sum(.reference(self), Value(dimensions), .bool(keepDimensions), Value(dtype))
+  }
+
+  /// The mean over dimensions, or of all elements without any named.
+  public func mean(_ dimensions: [Int]? = nil, keepDimensions: Bool = false, dtype: DType? = nil) throws -> Tensor {
+    if dimensions == nil, !keepDimensions { return try OperatorLibrary.meanAll(.reference(self), Value(dtype)) }
+    return try OperatorLibrary.mean(.reference(self), Value(dimensions), .bool(keepDimensions), Value(dtype))
+  }
+
+  /// Whether any element is other than zero, over dimensions or all.
+  public func any(_ dimensions: [Int]? = nil, keepDimensions: Bool = false) throws -> Tensor {
+    if dimensions == nil, !keepDimensions { return try OperatorLibrary.anyAll(.reference(self)) }
+    return try OperatorLibrary.anyDims(.reference(self), Value(dimensions), .bool(keepDimensions))
+  }
+
+  /// Whether all elements are other than zero, over dimensions or all.
+  public func all(_ dimensions: [Int]? = nil, keepDimensions: Bool = false) throws -> Tensor {
+    if dimensions == nil, !keepDimensions { return try OperatorLibrary.allAll(.reference(self)) }
+    return try OperatorLibrary.allDims(.reference(self), Value(dimensions), .bool(keepDimensions))
   }
 
   /// Summed over the dimensions that broadcasting from `sizes` added or stretched.
@@ -88,10 +130,4 @@ extension Tensor {
     let summed = try sum(Array(0..<added) + stretched, keepDimensions: true)
     return added == 0 ? summed : try summed.view(sizes)
   }
-}
-
-extension Argument {
-  /// A list of integers, or none.
-  init(_ values: [Int]?) { self = values.map { .list($0.map { .int(SymInt($0)) }) } ?? .none }
-  init(_ values: [SymInt]) { self = .list(values.map { .int($0) }) }
 }

@@ -1,72 +1,100 @@
 import GraphIR
 import TensorCore
 
+// Views that keep the elements in their order: other sizes, or none at all.
 extension OperatorLibrary {
-  static let views = [view, expand, unsqueeze]
+  static let views = [
+    view, unsafeView, reshape, viewAs, reshapeAs, flatten, unflatten, ravel, alias, detach,
+  ]
 
   /// The same elements in other sizes, without a copy; one size may be -1.
-  public static let view = OperatorDefinition(
-    "view(Tensor(a) self, SymInt[] size) -> Tensor(a)",
-    .view { call in
-      let input = try call.tensor(0)
-      let sizes = try call.inferredSizes(call.symInts(1), elementCount: input.layout.elementCount)
-      guard let strides = input.layout.strides(viewedAs: sizes) else {
-        throw OperatorError(
-          .shape, call.target.name,
-          "a tensor of sizes \(input.sizes) and strides \(input.strides) cannot be seen as \(sizes) without a copy; use reshape"
-        )
-      }
-      return [Layout(sizes: sizes, strides: strides, offset: input.layout.offset)]
-    }
+  public static let view = OperatorDefinition("view(Tensor(a) self, SymInt[] size) -> Tensor(a)", .view(reshaped))
+    .viewInverse { _, source, mutated, _ in try mutated.reshape(source.sizes) }
+    .derivative { try $0.gradient.reshape($0.sizes("self")) }
+
+  /// `view` of a tensor that nothing else refers to, so that the result need not count as a view.
+  public static let unsafeView = OperatorDefinition(
+    "_unsafe_view(Tensor self, SymInt[] size) -> Tensor", .view(reshaped)
   )
   .derivative { try $0.gradient.reshape($0.sizes("self")) }
 
-  /// Dimensions of size 1 stretched, and new ones added in front, by a stride of 0; -1 keeps a size.
-  public static let expand = OperatorDefinition(
-    "expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)",
-    .view { call in
-      let input = try call.tensor(0)
-      let wanted = try call.symInts(1)
-      let added = wanted.count - input.rank
-      guard added >= 0 else {
-        throw OperatorError(.shape, call.target.name, "sizes \(wanted) are fewer than the tensor's \(input.sizes)")
-      }
-      var layout = Layout(sizes: wanted, strides: wanted.map { _ in 0 }, offset: input.layout.offset)
-      for dimension in wanted.indices {
-        guard dimension >= added else {
-          if wanted[dimension] < 0 {
-            throw OperatorError(.shape, call.target.name, "size -1 is not allowed in the new dimension \(dimension)")
-          }
-          continue
-        }
-        let size = input.sizes[dimension - added]
-        if wanted[dimension] == -1 { layout.sizes[dimension] = size }
-        if layout.sizes[dimension] == size {
-          layout.strides[dimension] = input.strides[dimension - added]
-        } else if size != 1 {
-          throw OperatorError(
-            .shape, call.target.name,
-            "size \(size) at dimension \(dimension - added) cannot be expanded to \(wanted[dimension])")
-        }
-      }
-      return [layout]
+  private static let reshaped: OperatorDefinition.ViewRule = { call in
+    let input = try call.tensor(0)
+    let sizes = try call.inferredSizes(call.symInts(1), elementCount: input.layout.elementCount)
+    guard let strides = input.layout.strides(viewedAs: sizes) else {
+      throw OperatorError(
+        .shape, call.target.name,
+        "a tensor of sizes \(input.sizes) and strides \(input.strides) cannot be seen as \(sizes) without a copy; use reshape"
+      )
     }
-  )
-  .derivative { try $0.gradient.summed(to: $0.sizes("self")) }
+    return [Layout(sizes: sizes, strides: strides, offset: input.layout.offset)]
+  }
 
-  public static let unsqueeze = OperatorDefinition(
-    "unsqueeze(Tensor(a) self, int dim) -> Tensor(a)",
-    .view { call in
+  /// The same elements in other sizes: a view where that is possible, else a copy.
+  public static let reshape = OperatorDefinition(
+    "reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)",
+    .composite { call in
       let input = try call.tensor(0)
-      let dimension = try call.dimension(1, rank: input.rank + 1)
-      var layout = input.layout
-      let stride = dimension < input.rank ? input.sizes[dimension] * input.strides[dimension] : 1
-      layout.sizes.insert(1, at: dimension)
-      layout.strides.insert(stride, at: dimension)
-      return [layout]
-    }
+      let wanted = try call.inferredSizes(call.symInts(1), elementCount: input.layout.elementCount)
+      if input.layout.strides(viewedAs: wanted) != nil { return .reference(try input.view(wanted)) }
+      return .reference(try unsafeView(.reference(input.clone(memoryFormat: .contiguous)), Value(wanted)))
+    })
+
+  public static let viewAs = OperatorDefinition(
+    "view_as(Tensor(a) self, Tensor other) -> Tensor(a)",
+    .composite { .reference(try $0.tensor(0).view($0.tensor(1).sizes)) })
+
+  public static let reshapeAs = OperatorDefinition(
+    "reshape_as(Tensor(a) self, Tensor other) -> Tensor(a)",
+    .composite { .reference(try $0.tensor(0).reshape($0.tensor(1).sizes)) })
+
+  /// Merges the dimensions from `start_dim` to `end_dim`.
+  public static let flatten = OperatorDefinition(
+    "flatten.using_ints(Tensor(a) self, int start_dim=0, int end_dim=-1) -> Tensor(a)",
+    .composite { call in
+      let input = try call.tensor(0)
+      let first = try call.dimension(1, rank: input.rank)
+      let last = try call.dimension(2, rank: input.rank)
+      guard first <= last else {
+        throw OperatorError(.argument, call.target.name, "start_dim \(first) must not come after end_dim \(last)")
+      }
+      if input.rank == 0 { return .reference(try input.reshape([1])) }
+      if first == last { return .reference(input) }
+      let merged = input.sizes[first...last].reduce(SymInt(1), *)
+      return .reference(try input.reshape(input.sizes[..<first] + [merged] + input.sizes[(last + 1)...]))
+    })
+
+  /// Splits a dimension into several; one size may be -1.
+  public static let unflatten = OperatorDefinition(
+    "unflatten.int(Tensor(a) self, int dim, SymInt[] sizes) -> Tensor(a)",
+    .composite { call in
+      let input = try call.tensor(0)
+      let dimension = try call.dimension(1, rank: input.rank)
+      let wanted = try call.symInts(2)
+      guard input.rank > 0, !wanted.isEmpty else {
+        throw OperatorError(.argument, call.target.name, "sizes must not be empty, nor the tensor of rank 0")
+      }
+      let sizes = try call.inferredSizes(wanted, elementCount: input.sizes[dimension])
+      return .reference(try input.view(input.sizes[..<dimension] + sizes + input.sizes[(dimension + 1)...]))
+    })
+
+  /// All elements in one dimension.
+  public static let ravel = OperatorDefinition(
+    "ravel(Tensor(a) self) -> Tensor(a)", .composite { .reference(try $0.tensor(0).contiguous().view([-1])) })
+
+  /// The same tensor once more.
+  public static let alias = OperatorDefinition(
+    "alias(Tensor(a) self) -> Tensor(a)", .view { [try $0.tensor(0).layout] }
   )
-  .derivative { d in try d.gradient.sum([d.call.dimension(1, rank: d.gradient.rank)]) }
+  .viewInverse { _, _, mutated, _ in mutated }
+  .derivative { $0.gradient }
+
+  /// The same elements, through which no gradient flows.
+  public static let detach = OperatorDefinition(
+    "detach(Tensor(a) self) -> Tensor(a)", .view { [try $0.tensor(0).layout] }
+  )
+  .viewInverse { _, _, mutated, _ in mutated }
+  .notDifferentiable()
 }
 
 extension Call {
@@ -74,10 +102,10 @@ extension Call {
   func inferredSizes(_ sizes: [SymInt], elementCount: SymInt) throws -> [SymInt] {
     let known = sizes.filter { $0 != -1 }
     let unknown = sizes.count - known.count
-    let product = known.reduce(SymInt(1), *)
     guard unknown <= 1, !known.contains(where: { $0 < 0 }) else {
       throw OperatorError(.shape, target.name, "sizes \(sizes) may hold one -1 and no other negative number")
     }
+    let product = known.reduce(SymInt(1), *)
     let fits = unknown == 0 ? product == elementCount : product != 0 && elementCount % product == 0
     guard fits else {
       throw OperatorError(.shape, target.name, "\(elementCount) elements do not fill sizes \(sizes)")
@@ -122,17 +150,37 @@ extension Layout {
 }
 
 extension Tensor {
+  /// The same elements in other sizes, without a copy; one size may be -1.
+  ///
+  /// - Throws: `OperatorError` with code `shape` where the strides do not allow it; `reshape` then copies.
   public func view(_ sizes: [SymInt]) throws -> Tensor { try OperatorLibrary.view(.reference(self), Value(sizes)) }
-  public func expand(_ sizes: [SymInt]) throws -> Tensor { try OperatorLibrary.expand(.reference(self), Value(sizes)) }
-  public func unsqueeze(_ dimension: Int) throws -> Tensor {
-    try OperatorLibrary.unsqueeze(.reference(self), .int(SymInt(dimension)))
+  public func view(_ sizes: [Int]) throws -> Tensor { try view([SymInt](sizes)) }
+
+  /// The same elements in other sizes: a view where that is possible, else a copy.
+  public func reshape(_ sizes: [SymInt]) throws -> Tensor {
+    try OperatorLibrary.reshape(.reference(self), Value(sizes))
+  }
+  public func reshape(_ sizes: [Int]) throws -> Tensor { try reshape([SymInt](sizes)) }
+
+  public func view(as other: Tensor) throws -> Tensor { try view(other.sizes) }
+  public func reshape(as other: Tensor) throws -> Tensor { try reshape(other.sizes) }
+
+  /// Merges the dimensions from `start` to `end`, both included.
+  public func flatten(from start: Int = 0, to end: Int = -1) throws -> Tensor {
+    try OperatorLibrary.flatten(.reference(self), Value(start), Value(end))
   }
 
-  /// The elements in other sizes: a view where that is possible, else a copy.
-  public func reshape(_ sizes: [SymInt]) throws -> Tensor {
-    let call = OperatorCall(OperatorLibrary.view, [])
-    let wanted = try call.inferredSizes(sizes, elementCount: layout.elementCount)
-    if wanted == self.sizes { return self }
-    return try layout.strides(viewedAs: wanted) != nil ? view(wanted) : contiguous().view(wanted)
+  /// Splits a dimension into several.
+  public func unflatten(_ dimension: Int, into sizes: [SymInt]) throws -> Tensor {
+    try OperatorLibrary.unflatten(.reference(self), Value(dimension), Value(sizes))
   }
+  public func unflatten(_ dimension: Int, into sizes: [Int]) throws -> Tensor {
+    try unflatten(dimension, into: [SymInt](sizes))
+  }
+
+  /// A view of all of this tensor.
+  public func alias() throws -> Tensor { try OperatorLibrary.alias(.reference(self)) }
+
+  /// The same elements in the same memory, out of autograd's sight.
+  public func detach() throws -> Tensor { try OperatorLibrary.detach(.reference(self)) }
 }

@@ -12,6 +12,8 @@ public struct GraphLowering: Sendable {
   public let externals: [External]
   /// Where each element of the graph's output tuple comes from.
   public let outputs: [Output]
+  /// Positions of the external buffers that belong to the caller's tensors and are written to.
+  public let writtenExternals: [Int]
 
   public enum External: Hashable, Sendable {
     /// The memory of the argument for this placeholder, which has this layout from its first element on.
@@ -36,6 +38,7 @@ public struct GraphLowering: Sendable {
     program = writer.builder.program
     externals = writer.externals
     outputs = try writer.outputs()
+    writtenExternals = writer.written.sorted()
   }
 }
 
@@ -45,6 +48,7 @@ private struct GraphLoweringWriter {
   let graph: Graph
   var builder = LoopBuilder()
   var externals: [GraphLowering.External] = []
+  var written: Set<Int> = []
   /// What each node gave, by node index.
   private var values: [Argument<Operand>?]
   /// The position of each external buffer.
@@ -128,18 +132,19 @@ private struct GraphLoweringWriter {
     case .kernel(_, let lowering):
       let results = try allocate(id, node)
       try lowering(call, results, &builder)
-      return Self.packed(results, definition)
+      return packed(results, node)
     case .inPlace(let functional):
       guard case .kernel(_, let lowering) = functional.implementation else {
         throw OperatorError(.notImplemented, target.name, "has no kernel that could write in place")
       }
       let destination = try call.reference(0)
+      if let position = positions[destination.buffer] { written.insert(position) }
       try lowering(LoweringCall(functional, arguments), [destination], &builder)
       return .reference(destination)
     case .host(_, let body):
       let results = try allocate(id, node)
       builder.append(.host(HostKernel(call, results: results, body: body)))
-      return Self.packed(results, definition)
+      return packed(results, node)
     case .composite:
       throw OperatorError(.notImplemented, target.name, "is a composite: decompose the graph before it is lowered")
     }
@@ -207,10 +212,10 @@ private struct GraphLoweringWriter {
     return dense.permuted(order.indices.map { place in order.firstIndex(of: place) ?? place })
   }
 
-  private static func packed(_ results: [Operand], _ definition: OperatorDefinition) -> Argument<Operand> {
-    if definition.schema.returns.count > 1 { return .tuple(results.map { .reference($0) }) }
-    if case .list = definition.schema.returns.first?.type { return .list(results.map { .reference($0) }) }
-    return results.first.map { .reference($0) } ?? .none
+  /// The results in the structure that the metadata has: a result that the call does not give is none.
+  private func packed(_ results: [Operand], _ node: Node) -> Argument<Operand> {
+    var next = results.makeIterator()
+    return (node.metadata.value ?? .none).map { _ in next.next().map { .reference($0) } ?? .none }
   }
 
   func outputs() throws -> [GraphLowering.Output] {

@@ -1,0 +1,103 @@
+import GraphIR
+import Operators
+import TensorCore
+
+/// A tensor kept for the backward pass, as memory and history rather than as the object: the object may come to refer to
+/// the function that saves it, and both would live for ever.
+struct SavedTensor {
+  /// What the saved tensor's own gradient needs, for a backward pass that is itself differentiated.
+  enum History {
+    case none
+    case edge(GradientEdge)
+    /// The tensor is this result of the step that the saving function belongs to.
+    case result(Int)
+    /// As `result`, where the step wrote through a view: the history leads through the view's base.
+    case resultThroughView(WeakEdge)
+  }
+
+  private let storage: Storage
+  private let layout: Layout
+  private let dtype: DType
+  private let version: Int
+  private var history: History
+  /// The tensor itself while calls are intercepted: an interceptor knows tensors by identity, and keeps them alive.
+  private var original: WeakReference<Tensor>?
+
+  /// - Throws: `AutogradError` with code `inferenceTensor` for a tensor made in inference mode.
+  init(_ tensor: Tensor, history: History, savedBy name: OperatorName?) throws {
+    guard !tensor.isInference else {
+      throw AutogradError(
+        .inferenceTensor, in: name,
+        "a tensor made in inference mode (\(tensor.dtype) \(tensor.sizes)) cannot be saved for a backward pass; clone it first"
+      )
+    }
+    self.storage = tensor.storage
+    self.layout = tensor.layout
+    self.dtype = tensor.dtype
+    self.version = tensor.storage.version
+    self.history = history
+    if DispatchContext.current.mode != nil { self.original = WeakReference(tensor) }
+  }
+
+  /// The functions that keeping the tensor keeps alive.
+  func handOver(_ pending: inout [AnyObject]) {
+    pending.append(storage)
+    if case .edge(let edge) = history { pending.append(edge.function) }
+  }
+
+  /// The tensor, if its memory still holds what was saved.
+  ///
+  /// - Parameter function: The function that saved it.
+  /// - Throws: `AutogradError` with code `modifiedInPlace` where the memory was written to.
+  func unpacked(by function: GradientFunction) throws -> Tensor {
+    guard storage.version == version else { throw modifiedError(function) }
+    if let original = original?.object { return original }
+    let edge: GradientEdge?
+    switch history {
+    case .none: edge = nil
+    case .edge(let known): edge = known
+    case .result(let index): edge = GradientEdge(function, inputIndex: index)
+    case .resultThroughView(let weak): edge = weak.edge
+    }
+    if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
+    let tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype)
+    if let edge, DispatchContext.current.recordsGradients { tensor.autogradMeta = AutogradState(history: edge) }
+    return tensor
+  }
+
+  private func modifiedError(_ function: GradientFunction) -> AutogradError {
+    let origin: String
+    switch history {
+    case .edge(let edge) where !(edge.function is AccumulateGradient):
+      origin = ", result \(edge.inputIndex) of \(edge.function.name),"
+    case .result(let index): origin = ", result \(index) of the same call,"
+    default: origin = ""
+    }
+    return AutogradError(
+      .modifiedInPlace, in: function.operatorName,
+      """
+      a value that \(function.name) saved for its gradient was changed in place: a \(dtype) tensor of shape \
+      \(layout.sizes)\(origin) is at version \(storage.version), but was saved at version \(version). \
+      Use an operator that gives a new tensor in place of the one that writes, or clone the value before it is written
+      """)
+  }
+}
+
+/// A reference that does not keep its object alive.
+final class WeakReference<Object: AnyObject> {
+  weak var object: Object?
+  init(_ object: Object) { self.object = object }
+}
+
+/// An edge that does not keep its function alive.
+final class WeakEdge {
+  private weak var function: GradientFunction?
+  private let inputIndex: Int
+
+  init(_ edge: GradientEdge) {
+    self.function = edge.function
+    self.inputIndex = edge.inputIndex
+  }
+
+  var edge: GradientEdge? { function.map { GradientEdge($0, inputIndex: inputIndex) } }
+}

@@ -1,0 +1,138 @@
+import GraphIR
+import Operators
+import TensorCore
+
+extension Tensor {
+  /// The history that belongs to the tensor's current elements; nil for a leaf.
+  ///
+  /// A write through the base or another view of it changes a view's elements without the view's doing: the version of
+  /// the memory tells, and the history is derived anew from the base's.
+  func currentHistory() throws -> GradientEdge? {
+    guard let record = viewRecord else { return autogradState?.history }
+    let own = autogradState?.history
+    if record.historyVersion == storage.version { return own }
+    guard own != nil || record.base.requiresGrad else { return nil }
+    try ViewHistory.checkFollowable(record, self)
+    if autogradState?.isRequired == true { return nil }
+    let edge = try ViewHistory.derived(for: self, record)
+    record.historyVersion = storage.version
+    if let edge { setHistory(edge) }
+    return edge
+  }
+}
+
+enum ViewHistory {
+  /// The history of a view, as if it were taken of its base now.
+  static func derived(for tensor: Tensor, _ record: ViewRecord) throws -> GradientEdge? {
+    let base = record.base
+    guard var edge = try base.gradientEdge() else { return nil }
+    var source = Tensor(unchecked: base.storage, layout: base.layout, dtype: base.dtype)
+    for step in ViewChain(record).steps {
+      let layouts = try step.layouts(of: source)
+      let function = step.gradientFunction(of: source, next: edge)
+      function.inputMetadata = layouts.map { TensorMeta(dtype: base.dtype, layout: $0, device: base.device) }
+      edge = GradientEdge(function, inputIndex: step.resultIndex)
+      source = Tensor(unchecked: base.storage, layout: layouts[step.resultIndex], dtype: base.dtype)
+    }
+    guard source.layout == tensor.layout else {
+      throw AutogradError(
+        .viewInPlace, in: record.call.target.name,
+        "the base of a view was given another layout (\(base.sizes)); the view's gradient cannot be followed any more")
+    }
+    return edge
+  }
+
+  /// - Throws: `AutogradError` where the view must not be written to, since its gradient could not be followed.
+  static func checkWritable(_ record: ViewRecord, _ tensor: Tensor, _ name: OperatorName) throws {
+    if let reason = obstacle(record) { throw AutogradError(.viewInPlace, in: name, "would write to a view. \(reason)") }
+  }
+
+  /// - Throws: `AutogradError` where the memory of such a view must not have been written to.
+  static func checkFollowable(_ record: ViewRecord, _ tensor: Tensor) throws {
+    if let reason = obstacle(record) {
+      throw AutogradError(
+        .viewInPlace, in: record.call.target.name,
+        "the base of this view, or another view of it, was written to. \(reason)")
+    }
+  }
+
+  private static func obstacle(_ record: ViewRecord) -> String? {
+    switch record.circumstance {
+    case .ordinary: nil
+    case .gradientsDisabled:
+      """
+      The view was made inside noGrad { } and the write happens outside of it, so it is not clear whether gradients are \
+      to follow it: do both inside, or both outside
+      """
+    case .inferenceMode:
+      """
+      The view was made inside inferenceMode { } and the write happens outside of it, so it is not clear whether \
+      gradients are to follow it: do both inside, or both outside
+      """
+    case .severalViews:
+      """
+      The view is one of several that \(record.call.target.name) gave at once, and those cannot be written to: use an \
+      operator that gives a new tensor, or take the views one by one
+      """
+    case .customFunction:
+      """
+      The view was given by a custom function, whose own gradient would be bypassed: clone what the function gives
+      """
+    }
+  }
+}
+
+/// The views that lead from a base to a view of it, without the tensors: they would keep their own history alive.
+struct ViewChain {
+  let steps: [Step]
+
+  init(_ record: ViewRecord) {
+    var steps: [Step] = []
+    var current: ViewRecord? = record
+    while let record = current {
+      steps.append(
+        Step(
+          target: record.call.target, arguments: Array(record.call.arguments.dropFirst()),
+          resultIndex: record.resultIndex))
+      current = record.source.viewRecord
+    }
+    self.steps = steps.reversed()
+  }
+
+  /// The same view of another tensor of the base's size.
+  func applied(to base: Tensor) throws -> Tensor {
+    try steps.reduce(base) { source, step in
+      let value = try step.target.evaluate([.reference(source)] + step.arguments)
+      guard let view = value.results[step.resultIndex].reference else {
+        preconditionFailure("\(step.target.name) gave fewer views than before")
+      }
+      return view
+    }
+  }
+
+  struct Step {
+    let target: OperatorDefinition
+    /// Those after the first.
+    let arguments: [Value]
+    let resultIndex: Int
+
+    func layouts(of source: Tensor) throws -> [Layout] {
+      guard case .view(let rule) = target.implementation else {
+        preconditionFailure("\(target.name) made a view without being one")
+      }
+      return try rule(OperatorCall(target, [.reference(source)] + arguments))
+    }
+
+    func gradientFunction(of source: Tensor, next: GradientEdge) -> OperatorGradient {
+      var needed = PositionSet()
+      needed.insert(0)
+      let rest = arguments.map { argument in
+        argument.map { Argument<OperatorGradient.KeptReference>.reference(.metadata(TensorMeta($0))) }
+      }
+      let others = rest.reduce(0) { $0 + $1.references.count }
+      return OperatorGradient(
+        target, needed: needed, arguments: [.reference(.metadata(TensorMeta(source)))] + rest,
+        nextEdges: [next] + Array(repeating: nil, count: others))
+    }
+  }
+}

@@ -1,0 +1,216 @@
+import GraphIR
+import LoopIR
+import TensorCore
+
+extension OperatorLibrary {
+  static let layerNorms = [nativeLayerNorm, nativeLayerNormBackward, layerNorm]
+
+  /// (x - mean) · rstd · weight + bias, with mean and 1/√(variance + eps) over the last dimensions. Results: output, and
+  /// mean and rstd with those dimensions of size 1.
+  public static let nativeLayerNorm = OperatorDefinition(
+    """
+    native_layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight, Tensor? bias, float eps) \
+    -> (Tensor, Tensor, Tensor)
+    """, traits: .reduction,
+    .kernel(
+      shape: { call in
+        let input = try call.tensor(0)
+        let axis = try normalizedAxis(call, input: input, shapeAt: 1, parameters: [2, 3])
+        let sizes = input.sizes.indices.map { $0 < axis ? input.sizes[$0] : 1 }
+        let statistics = TensorMeta(
+          dtype: try statisticsDType(call, input: input.dtype, parameters: [2, 3], \.dtype), sizes: sizes,
+          device: input.device)
+        return [TensorMeta(dtype: input.dtype, sizes: input.sizes, device: input.device), statistics, statistics]
+      },
+      lowering: { call, results, builder in
+        let input = try call.reference(0)
+        let axis = input.sizes.count - (try call.ints(1).count)
+        let folded = Array(axis..<input.sizes.count)
+        let dtype = input.dtype.accumulator
+        let count = ScalarExpression.constant(.double(Double(folded.reduce(1) { $0 * input.sizes[$1] })))
+        var inputs = [input]
+        let centered = ScalarExpression.cast(dtype, .load(0)) - .reduced(0) / count
+        let rstd = ScalarExpression.unary(.rsqrt, .reduced(1) / count + .constant(.double(try call.double(4))))
+        var output = centered * rstd
+        if let weight = try call.optionalReference(2) {
+          output = output * .cast(dtype, .load(inputs.count))
+          inputs.append(weight)
+        }
+        if let bias = try call.optionalReference(3) {
+          output = output + .cast(dtype, .load(inputs.count))
+          inputs.append(bias)
+        }
+        builder.rows(
+          inputs, of: input.sizes, over: folded,
+          reductions: [
+            .init(.sum, .cast(dtype, .load(0)), dtype: dtype), .init(.sum, centered * centered, dtype: dtype),
+          ],
+          outer: [
+            (results[1].droppingReduced(true, folded), .reduced(0) / count),
+            (results[2].droppingReduced(true, folded), rstd),
+          ], full: [(results[0], output)])
+      })
+  )
+  .derivative(of: "input", "weight", "bias", saving: ["input", "weight", "bias", "result1", "result2"]) {
+    d -> [Value] in
+    guard let gradient = d.gradients[0] else { return [.none, .none, .none] }
+    let mask = ["input", "weight", "bias"].map { Value.bool(d.isNeeded($0)) }
+    return try nativeLayerNormBackward.call([
+      .reference(gradient), d["input"], d["normalized_shape"], .reference(d.results[1]), .reference(d.results[2]),
+      d["weight"], d["bias"], .list(mask),
+    ]).elements ?? []
+  }
+
+  /// The gradients of `native_layer_norm` for input, weight and bias, those that the mask asks for.
+  public static let nativeLayerNormBackward = OperatorDefinition(
+    """
+    native_layer_norm_backward(Tensor grad_out, Tensor input, SymInt[] normalized_shape, Tensor mean, Tensor rstd, \
+    Tensor? weight, Tensor? bias, bool[3] output_mask) -> (Tensor, Tensor, Tensor)
+    """, traits: .reduction,
+    .kernel(
+      shape: { call in
+        let input = try call.tensor(1)
+        let axis = try normalizedAxis(call, input: input, shapeAt: 2, parameters: [5, 6])
+        guard try call.tensor(0).sizes == input.sizes else {
+          throw OperatorError(
+            .shape, call.target.name,
+            "a gradient of shape \(try call.tensor(0).sizes) does not fit an input of shape \(input.sizes)")
+        }
+        let mask = try call.bools(7)
+        guard mask.count == 3 else { throw call.mismatch(7, "3 bools") }
+        let (weight, bias) = (try call.optionalTensor(5), try call.optionalTensor(6))
+        let parameters = Array(input.sizes[axis...])
+        func meta(_ tensor: Tensor?) -> TensorMeta {
+          TensorMeta(dtype: tensor?.dtype ?? input.dtype, sizes: parameters, device: input.device)
+        }
+        return [
+          mask[0] ? TensorMeta(dtype: input.dtype, sizes: input.sizes, device: input.device) : nil,
+          mask[1] && weight != nil ? meta(weight) : nil, mask[2] && bias != nil ? meta(bias) : nil,
+        ]
+      },
+      lowering: { call, results, builder in try lowerLayerNormBackward(call, results, &builder) })
+  )
+  .derivative(
+    of: "grad_out", "input", "weight",
+    saving: ["grad_out", "input", "mean", "rstd", "weight"]
+  ) { d -> [Value] in try layerNormDoubleBackward(d) }
+
+  public static let layerNorm = OperatorDefinition(
+    """
+    layer_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, Tensor? bias=None, float eps=1e-05, \
+    bool cudnn_enable=True) -> Tensor
+    """, .composite { call in .reference(try nativeLayerNorm.firstResult(Array(call.arguments.prefix(5)))) })
+
+  private static func lowerLayerNormBackward(
+    _ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder
+  ) throws {
+    let input = try call.reference(1)
+    let axis = input.sizes.count - (try call.ints(2).count)
+    let (outer, folded) = (Array(0..<axis), Array(axis..<input.sizes.count))
+    let dtype = input.dtype.accumulator
+    let mask = try call.bools(7)
+    let weight = try call.optionalReference(5)
+    var remaining = results[...]
+    let inputs = [try call.reference(0), input, try call.reference(3), try call.reference(4)]
+    let gradient = ScalarExpression.cast(dtype, .load(0))
+    let rstd = ScalarExpression.cast(dtype, .load(3))
+    let normalized = (ScalarExpression.cast(dtype, .load(1)) - .cast(dtype, .load(2))) * rstd
+    if mask[0] {
+      let scaled = weight == nil ? gradient : gradient * .cast(dtype, .load(4))
+      let count = ScalarExpression.constant(.double(Double(folded.reduce(1) { $0 * input.sizes[$1] })))
+      builder.rows(
+        inputs + (weight.map { [$0] } ?? []), of: input.sizes, over: folded,
+        reductions: [.init(.sum, scaled, dtype: dtype), .init(.sum, scaled * normalized, dtype: dtype)],
+        full: [(remaining.removeFirst(), rstd * (scaled - (.reduced(0) + normalized * .reduced(1)) / count))])
+    }
+    for value in [
+      mask[1] && weight != nil ? gradient * normalized : nil,
+      try mask[2] && call.optionalReference(6) != nil ? gradient : nil,
+    ] {
+      guard let value else { continue }
+      builder.rows(
+        inputs, of: input.sizes, over: outer, reductions: [.init(.sum, value, dtype: dtype)],
+        outer: [(remaining.removeFirst(), .reduced(0))])
+    }
+  }
+
+  /// The derivative of the backward pass, by writing that pass in tensor operations whose derivatives are known: the
+  /// gradients of Σ tangent · result for grad_out, input and weight. Mean and rstd are functions of the input here.
+  private static func layerNormDoubleBackward(_ d: DerivativeContext) throws -> [Value] {
+    let (gradient, input) = (try d.tensor("grad_out"), try d.tensor("input"))
+    let (mean, rstd) = (try d.tensor("mean"), try d.tensor("rstd"))
+    let weight = try d.optionalTensor("weight")
+    let axis = input.rank - (try d.call.ints(2).count)
+    let folded = Array(axis..<input.rank)
+    let outer = Array(0..<axis)
+    func average(_ x: Tensor) throws -> Tensor { try folded.isEmpty ? x : x.mean(folded, keepDimensions: true) }
+    let normalized = try (input - mean) * rstd
+    let scaled = try weight.map { try gradient * $0 } ?? gradient
+    var (toGradient, toInput, toWeight): (Tensor?, Tensor?, Tensor?)
+    func add(_ x: Tensor, to sum: inout Tensor?) throws { sum = try sum?.add(x) ?? x }
+    if let tangent = d.gradients[0] {
+      // result = rstd · (s - mean(s) - x̂ · mean(s · x̂)), the projection of s; it is its own adjoint.
+      let (tangentMean, tangentSlope) = (try average(tangent), try average(tangent * normalized))
+      let projected = try rstd * (tangent - tangentMean - normalized * tangentSlope)
+      try add(weight.map { try projected * $0 } ?? projected, to: &toGradient)
+      if weight != nil { try add((projected * gradient).sum(outer), to: &toWeight) }
+      let slope = try average(scaled * normalized)
+      let value = try rstd * (scaled - average(scaled) - normalized * slope)
+      // Through x̂ (twice) and through rstd, then from x̂ to the input as in the first backward pass.
+      let toNormalized = try -(rstd * (tangent * slope + scaled * tangentSlope))
+      let back = try rstd * (toNormalized - average(toNormalized) - normalized * average(toNormalized * normalized))
+      let throughScale = try -(rstd * normalized * average(tangent * value))
+      try add(back + throughScale, to: &toInput)
+    }
+    if let tangent = d.gradients[1] {
+      try add(normalized * tangent, to: &toGradient)
+      let toNormalized = try gradient * tangent
+      try add(
+        rstd * (toNormalized - average(toNormalized) - normalized * average(toNormalized * normalized)), to: &toInput)
+    }
+    if let tangent = d.gradients[2] { try add(tangent.expand(gradient.sizes), to: &toGradient) }
+    return [toGradient, toInput, toWeight].map { $0.map { .reference($0) } ?? .none }
+  }
+
+  /// The first of the dimensions to normalize over.
+  private static func normalizedAxis(
+    _ call: OperatorCall, input: Tensor, shapeAt position: Int, parameters: [Int]
+  ) throws -> Int {
+    let shape = try call.symInts(position)
+    let axis = input.rank - shape.count
+    guard !shape.isEmpty, axis >= 0, Array(input.sizes[axis...]) == shape else {
+      throw OperatorError(
+        .shape, call.target.name,
+        "normalized_shape \(shape) must be the last sizes of the input, which has \(input.sizes)")
+    }
+    guard input.dtype.isFloatingPoint else {
+      throw OperatorError(.dtype, call.target.name, "is not defined for \(input.dtype)")
+    }
+    for parameter in parameters {
+      if let tensor = try call.optionalTensor(parameter), tensor.sizes != shape {
+        throw OperatorError(
+          .shape, call.target.name,
+          "\(call.target.schema.parameters[parameter].name) must have shape \(shape), got \(tensor.sizes)")
+      }
+    }
+    return axis
+  }
+
+  // Half-precision input with float32 parameters keeps its statistics in float32.
+  private static func statisticsDType<Reference>(
+    _ call: Call<Reference>, input: DType, parameters: [Int], _ dtype: (Reference) -> DType
+  ) throws -> DType {
+    try parameters.lazy.compactMap { try call.optionalReference($0) }.first.map(dtype) ?? input
+  }
+}
+
+extension Tensor {
+  /// Normalized over the last dimensions, then scaled and shifted by the parameters there are.
+  public func layerNorm(
+    _ normalizedShape: [Int], weight: Tensor? = nil, bias: Tensor? = nil, eps: Double = 1e-5
+  ) throws -> Tensor {
+    try OperatorLibrary.layerNorm(
+      .reference(self), Value(normalizedShape), weight.map { .reference($0) } ?? .none,
+      bias.map { .reference($0) } ?? .none, .double(eps))
+  }
+}

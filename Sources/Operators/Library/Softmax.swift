@@ -1,0 +1,177 @@
+import GraphIR
+import LoopIR
+import TensorCore
+
+extension OperatorLibrary {
+  static let softmaxes = [
+    softmaxForward, softmaxBackward, logSoftmaxForward, logSoftmaxBackward, softmax, logSoftmax, safeSoftmax, logsumexp,
+  ]
+
+  /// exp(x - max) / Σ exp(x - max) along a dimension.
+  public static let softmaxForward = normalizing("_softmax", result: exponential / .reduced(1))
+    .derivative(saving: ["result"]) { d in
+      try softmaxBackward(.reference(d.gradient), .reference(d.result), d["dim"], .dtype(d.tensor("self").dtype))
+    }
+
+  /// output · (grad - Σ grad · output)
+  public static let softmaxBackward: OperatorDefinition = normalizingGradient(
+    "_softmax_backward_data", folding: .load(0) * .load(1), result: (.load(0) - .reduced(0)) * .load(1)
+  )
+  .derivative(of: "grad_output", saving: ["output"]) { d in
+    try softmaxBackward(.reference(d.gradient), d["output"], d["dim"], d["input_dtype"])
+  }
+  .derivative(of: "output", saving: ["grad_output", "output"]) { d in
+    let (gradient, output) = (try d.tensor("grad_output"), try d.tensor("output"))
+    let dimension = [try d.call.int(2)]
+    let projected = try (gradient * output).sum(dimension, keepDimensions: true)
+    let tangent = try (d.gradient * output).sum(dimension, keepDimensions: true)
+    return try d.gradient * (gradient - projected) - gradient * tangent
+  }
+
+  /// x - max - log Σ exp(x - max) along a dimension.
+  public static let logSoftmaxForward = normalizing(
+    "_log_softmax", result: .load(0) - .reduced(0) - .unary(.log, .reduced(1))
+  )
+  .derivative(saving: ["result"]) { d in
+    try logSoftmaxBackward(.reference(d.gradient), .reference(d.result), d["dim"], .dtype(d.tensor("self").dtype))
+  }
+
+  /// grad - exp(output) · Σ grad
+  public static let logSoftmaxBackward = normalizingGradient(
+    "_log_softmax_backward_data", folding: .load(0), result: .load(0) - .unary(.exp, .load(1)) * .reduced(0)
+  )
+  .derivative(of: "grad_output", saving: ["output"]) { d in
+    let projected = try (d.gradient * d.tensor("output").exp()).sum([d.call.int(2)], keepDimensions: true)
+    return try d.gradient - projected
+  }
+  .derivative(of: "output", saving: ["grad_output", "output"]) { d in
+    let total = try d.tensor("grad_output").sum([d.call.int(2)], keepDimensions: true)
+    return try -(d.gradient * d.tensor("output").exp() * total)
+  }
+
+  public static let softmax = OperatorDefinition(
+    "softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor",
+    .composite { call in
+      let input = try call.tensor(0).converted(to: call.optionalDType(2) ?? call.tensor(0).dtype)
+      return .reference(try softmaxForward(.reference(input), call.arguments[1], .bool(false)))
+    })
+
+  public static let logSoftmax = OperatorDefinition(
+    "log_softmax.int(Tensor self, int dim, ScalarType? dtype=None) -> Tensor",
+    .composite { call in
+      let input = try call.tensor(0).converted(to: call.optionalDType(2) ?? call.tensor(0).dtype)
+      return .reference(try logSoftmaxForward(.reference(input), call.arguments[1], .bool(false)))
+    })
+
+  /// Softmax that gives zeros, not NaN, where everything is -∞.
+  public static let safeSoftmax = OperatorDefinition(
+    "_safe_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor",
+    .composite { call in
+      let input = try call.tensor(0)
+      let result = try softmax(.reference(input), call.arguments[1], call.arguments[2])
+      let isEmpty = try input.eq(-Double.infinity).all([call.int(1)], keepDimensions: true)
+      return .reference(try isEmpty.selecting(0.0, result))
+    })
+
+  /// log Σ exp(x) over dimensions. Integers are promoted to the default floating-point type.
+  public static let logsumexp: OperatorDefinition = {
+    let schema = OperatorSchema(wellFormed: "logsumexp(Tensor self, int[1] dim, bool keepdim=False) -> Tensor")
+    let rule = ReductionRule(schema)
+    return OperatorDefinition(
+      schema: schema, traits: .reduction,
+      .kernel(
+        shape: { call in
+          let dtype = try call.tensor(0).dtype
+          return [try rule.meta(call, dtype: dtype.isFloatingPoint ? dtype : .float32)]
+        },
+        lowering: { call, results, builder in
+          let accumulator = results[0].dtype.accumulator
+          let element = ScalarExpression.cast(accumulator, .load(0))
+          // Where all are -∞, or one is ∞, the largest element cannot be taken off.
+          let shift = select(.unary(.absolute, .reduced(0)) .== .constant(.double(.infinity)), 0, .reduced(0))
+          try rule.lower(
+            call, to: results, &builder,
+            values: [
+              .init(.maximum, element, dtype: accumulator),
+              .init(.sum, .unary(.exp, element - shift), dtype: accumulator),
+            ], finish: [.unary(.log, .reduced(1)) + shift])
+        })
+    )
+    .derivative(saving: ["self", "result"]) { d in
+      let weights = try (d.tensor("self") - rule.restored(d.result, d)).exp()
+      return try rule.restored(d.gradient, d) * weights
+    }
+  }()
+
+  // The element as the accumulator has it, its largest neighbour taken off.
+  private static let exponential = ScalarExpression.unary(.exp, .load(0) - .reduced(0))
+
+  private static func normalizing(_ name: String, result: ScalarExpression) -> OperatorDefinition {
+    OperatorDefinition(
+      "\(name)(Tensor self, int dim, bool half_to_float) -> Tensor", traits: .reduction,
+      .kernel(
+        shape: { call in
+          let input = try call.tensor(0)
+          _ = try call.dimension(1, rank: input.rank)
+          guard input.dtype.isFloatingPoint, try !call.bool(2) else {
+            throw OperatorError(
+              .dtype, call.target.name, "needs floating point and half_to_float false, got \(input.dtype)")
+          }
+          return [TensorMeta(dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)]
+        },
+        lowering: { call, results, builder in
+          let input = try call.reference(0)
+          let dimension = try call.dimension(1, rank: input.sizes.count)
+          let accumulator = input.dtype.accumulator
+          builder.rows(
+            [input], of: input.sizes, over: input.sizes.isEmpty ? [] : [dimension],
+            reductions: [
+              .init(.maximum, .load(0), dtype: accumulator), .init(.sum, exponential, dtype: accumulator),
+            ], full: [(results[0], result)])
+        }))
+  }
+
+  private static func normalizingGradient(
+    _ name: String, folding: ScalarExpression, result: ScalarExpression
+  ) -> OperatorDefinition {
+    OperatorDefinition(
+      "\(name)(Tensor grad_output, Tensor output, int dim, ScalarType input_dtype) -> Tensor", traits: .reduction,
+      .kernel(
+        shape: { call in
+          let (gradient, output) = (try call.tensor(0), try call.tensor(1))
+          _ = try call.dimension(2, rank: output.rank)
+          guard gradient.sizes == output.sizes, gradient.dtype == output.dtype else {
+            throw OperatorError(
+              .shape, call.target.name,
+              "needs operands of one shape and dtype, got \(gradient.dtype) \(gradient.sizes) and \(output.dtype) \(output.sizes)"
+            )
+          }
+          let dtype = try call.optionalDType(3) ?? gradient.dtype
+          return [TensorMeta(dtype: dtype, layout: gradient.layout.copied(format: .preserve), device: gradient.device)]
+        },
+        lowering: { call, results, builder in
+          let (gradient, output) = (try call.reference(0), try call.reference(1))
+          let dimension = try call.dimension(2, rank: output.sizes.count)
+          builder.rows(
+            [gradient, output], of: output.sizes, over: output.sizes.isEmpty ? [] : [dimension],
+            reductions: [.init(.sum, folding, dtype: output.dtype.accumulator)], full: [(results[0], result)])
+        }))
+  }
+}
+
+extension Tensor {
+  /// exp(x) / Σ exp(x) along a dimension.
+  public func softmax(_ dimension: Int, dtype: DType? = nil) throws -> Tensor {
+    try OperatorLibrary.softmax(.reference(self), Value(dimension), Value(dtype))
+  }
+
+  /// The logarithm of `softmax`, without its loss of digits.
+  public func logSoftmax(_ dimension: Int, dtype: DType? = nil) throws -> Tensor {
+    try OperatorLibrary.logSoftmax(.reference(self), Value(dimension), Value(dtype))
+  }
+
+  /// log Σ exp(x) over dimensions.
+  public func logSumExp(_ dimensions: [Int], keepDimensions: Bool = false) throws -> Tensor {
+    try OperatorLibrary.logsumexp(.reference(self), Value(dimensions), .bool(keepDimensions))
+  }
+}
