@@ -19,7 +19,7 @@ final class ModelTests: XCTestCase {
     let trees: [any TensorTree] = [
       try DigitsMLP(from: &random), try DigitsConvnet(from: &random), try GPT(from: &random),
     ]
-    for tree in trees { XCTAssertTrue(try tree.tensors.allSatisfy { try $0.requiresGrad && $0.isLeaf }) }
+    for tree in trees { XCTAssertTrue(tree.tensors.allSatisfy { $0.requiresGrad && $0.isLeaf }) }
   }
 
   func testSameSeedGivesSameParameters() throws {

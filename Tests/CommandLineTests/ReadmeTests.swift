@@ -12,7 +12,8 @@ final class ReadmeTests: XCTestCase {
     "swift run -c release aot train digits": "train digits --epochs 1 --batch 512",
     "swift test": nil,
     "swift run -c release aot train digits --model convnet": "train digits --model convnet --epochs 1 --batch 1024",
-    "swift run -c release aot train gpt": "train gpt --steps 1 --batch 2 --context 64 --width 8 --sample 1 --text \(text)",
+    "swift run -c release aot train gpt":
+      "train gpt --steps 1 --batch 2 --context 64 --width 8 --sample 1 --text \(text)",
     "swift run -c release aot show digits --stage joint": "show digits --stage joint",
     "swift run -c release aot show gpt --stage forward --format dot": "show gpt --stage forward --format dot",
     "swift run -c release aot bench overhead": "bench overhead --quick",
@@ -52,7 +53,8 @@ final class ReadmeTests: XCTestCase {
   }
 
   func testSnippetsAreCompiled() throws {
-    let sources = [#filePath] + ["Sources/Operators/Library/Activations.swift"].map { Self.root.appending(path: $0).path }
+    let sources =
+      [#filePath] + ["Sources/Operators/Library/Activations.swift"].map { Self.root.appending(path: $0).path }
     let compiled = try sources.map { withoutIndentation(try String(contentsOfFile: $0, encoding: .utf8)) }
     for snippet in try blocks("swift") {
       let code = withoutIndentation(snippet.replacingOccurrences(of: "import AOTAutograd\n", with: ""))
@@ -62,7 +64,7 @@ final class ReadmeTests: XCTestCase {
 
   func testTour() throws {
     let x = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2])
-    let w = try Tensor([0.1, -0.2, 0.3, 0.4] as [Float], shape: [2, 2]).requiresGrad_()
+    let w = try Tensor([0.1, -0.2, 0.3, 0.4] as [Float], shape: [2, 2]).requiringGrad()
 
     let step = aotFunction { (x: Tensor, w: Tensor) in try x.matmul(w).tanh().sum() }
     let loss = try step(x, w)  // captured, partitioned, compiled at the first call with this signature
@@ -78,7 +80,7 @@ final class ReadmeTests: XCTestCase {
     for (after, (before, slope)) in zip(try w.elements(as: Float.self), zip(before, gradient)) {
       XCTAssertEqual(after, before - 0.1 * slope, accuracy: 1e-6)
     }
-    let eager = try Tensor(before, shape: [2, 2]).requiresGrad_()
+    let eager = try Tensor(before, shape: [2, 2]).requiringGrad()
     try x.matmul(eager).tanh().sum().backward()
     for (compiled, eager) in zip(gradient, try eager.grad?.elements(as: Float.self) ?? []) {
       XCTAssertEqual(compiled, eager, accuracy: 1e-6)

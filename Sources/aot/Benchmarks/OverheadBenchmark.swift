@@ -6,7 +6,7 @@ enum OverheadBenchmark {
     let x = try Tensor((0..<8).map { Float($0) / 8 })
     let w = try Tensor([Float](repeating: 0.5, count: 8))
     let gradient = try Tensor([Float](repeating: 1, count: 8))
-    let trained = try w.clone().requiresGrad_()
+    let trained = try w.clone().requiringGrad()
     let compiled = aotFunction { (x: Tensor, w: Tensor) in try function(x, w) }
 
     func result(_ key: String, _ label: String, _ body: () throws -> Void) throws -> BenchmarkResult {

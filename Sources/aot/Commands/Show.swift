@@ -21,7 +21,7 @@ enum Show {
     switch arguments[format] {
     case .text: console.writeOutput("\(graph)")
     case .dot: console.print(graph.dot())
-    case .json: console.print(try graph.json())
+    case .json: console.print(graph.json())
     }
   }
 
@@ -35,7 +35,7 @@ enum Show {
     case let path:
       let text = String(decoding: try TextData.bytes(ofFile: path), as: UTF8.self)
       let graph = try Graph(parsing: text, operators: OperatorLibrary.table)
-      try graph.lint()
+      try graph.validate()
       return graph
     }
   }

@@ -60,8 +60,8 @@ struct DigitsConvnet: DigitsModel {
 
   func callAsFunction(_ images: Tensor) throws -> Tensor {
     let squares = try images.view([images.shape[0], 1, 8, 8])
-    let halves = try first(squares).relu().maxPool2d([2, 2])
-    let quarters = try second(halves).relu().maxPool2d([2, 2])
+    let halves = try first(squares).relu().maxPool2d(2)
+    let quarters = try second(halves).relu().maxPool2d(2)
     return try last(quarters.flatten(from: 1))
   }
 

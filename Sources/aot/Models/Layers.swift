@@ -29,7 +29,7 @@ struct Convolution: TensorTree {
   /// f32[outputs]
   var bias: Tensor
 
-  func callAsFunction(_ input: Tensor) throws -> Tensor { try input.conv2d(weight, bias: bias, padding: [1, 1]) }
+  func callAsFunction(_ input: Tensor) throws -> Tensor { try input.conv2d(weight, bias: bias, padding: 1) }
 
   func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Convolution {
     try Convolution(weight: transform(weight), bias: transform(bias))

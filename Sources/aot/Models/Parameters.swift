@@ -4,12 +4,12 @@ extension Tensor {
   /// A leaf that requires gradients, its elements normal with mean 0.
   static func normal(_ shape: [Int], deviation: Double, from random: inout SeededRandom) throws -> Tensor {
     let elements = (0..<shape.reduce(1, *)).map { _ in random.normal() * Float(deviation) }
-    return try Tensor(elements, shape: shape).requiresGrad_()
+    return try Tensor(elements, shape: shape).requiringGrad()
   }
 
   /// A leaf that requires gradients, all its elements the same.
   static func parameter(filledWith value: Float, _ shape: [Int]) throws -> Tensor {
-    try Tensor([Float](repeating: value, count: shape.reduce(1, *)), shape: shape).requiresGrad_()
+    try Tensor([Float](repeating: value, count: shape.reduce(1, *)), shape: shape).requiringGrad()
   }
 
   /// A tensor of the same shape that holds zeros and requires no gradients.
