@@ -11,8 +11,9 @@ public enum OperatorLibrary {
   private static let families: [[OperatorDefinition]] = [
     arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
-    classLosses, losses, layerNorms,
-    views, dimensionViews, partViews, splitViews, partScatters, copies, joining, matmuls,
+    piecewiseActivations, variances, scans, randoms, dropouts, batchNorms, classLosses, losses, layerNorms,
+    views, dimensionViews, partViews, splitViews, partScatters, copies, joining, padding, indexing, embeddings,
+    matmuls, convolutions, dataReplacement,
   ]
 
   /// Operators by name, for text forms.

@@ -20,6 +20,7 @@ final class RecordingMode: DispatchMode {
   init(differentiating inputs: [Tensor]) { tracked = Set(inputs.map { ObjectIdentifier($0) }) }
 
   func lift(_ tensor: Tensor) -> Tensor { tensor }
+  func refuse(_ error: any Error) {}
 
   func dispatch(_ call: OperatorCall) throws -> Value {
     try DispatchContext.current.withMode(nil) {
