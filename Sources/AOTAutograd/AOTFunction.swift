@@ -57,11 +57,11 @@ public func aotFunction<each Input: TensorTree, Output>(
 /// either writes to.
 public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
   private let table: GuardTable<Output>
-  private let function: Unchecked<(repeat each Input) throws -> Output>
+  private let function: Function
   private let mapOutput: @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
 
   /// The closure may capture tensors, which are not `Sendable`; it runs only while one thread holds the table's lock.
-  private struct Unchecked<Value>: @unchecked Sendable { let value: Value }
+  private struct Function: @unchecked Sendable { let value: (repeat each Input) throws -> Output }
 
   init(
     _ configuration: AOTConfiguration, _ source: SourceLocation,
@@ -69,7 +69,7 @@ public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
     mapOutput: @escaping @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
   ) {
     self.table = GuardTable(configuration, source)
-    self.function = Unchecked(value: function)
+    self.function = Function(value: function)
     self.mapOutput = mapOutput
   }
 
