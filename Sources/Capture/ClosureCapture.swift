@@ -43,7 +43,7 @@ private final class CaptureSession {
   private var inputs: [(real: Tensor, twin: Tensor)] = []
   private var inputPositions: [Int] = []
   private var closedOver: [Tensor] = []
-  private var attributes: [(path: String, tensor: Tensor)] = []
+  private var attributes: [String: Tensor] = [:]
   /// Tensors made inside the closure; alive, so that their identities stay theirs.
   private var constants: [Tensor] = []
   /// Storages from here on were made inside the closure.
@@ -51,11 +51,10 @@ private final class CaptureSession {
 
   init(source: SourceLocation) {
     self.source = source
-    let locator = SourceLocator(fallback: source)
     let startsWithGrad = DispatchContext.current.isGradEnabled
     tracer.annotate = { _ in
       let isGradEnabled = DispatchContext.current.isGradEnabled
-      return NodeMetadata(source: locator.current(), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled)
+      return NodeMetadata(source: SourceLocator.current(fallback: source), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled)
     }
     tracer.liftUnknown = { [unowned self] in try lift($0) }
   }
@@ -106,7 +105,7 @@ private final class CaptureSession {
   private func addConstant(_ tensor: Tensor) throws -> Tensor {
     let path = "constant\(attributes.count)"
     let value = try DispatchContext.current.withMode(nil) { try noGrad { try tensor.clone() } }
-    attributes.append((path, value))
+    attributes[path] = value
     let twin = try tracer.attribute(path, TensorMeta(value))
     twins[ObjectIdentifier(tensor)] = twin
     constants.append(tensor)
@@ -124,8 +123,7 @@ private final class CaptureSession {
     }
     try refuseAbsoluteOffsets()
     try tracer.output(.tuple(outputs), descriptors: outputs.indices.map { .output($0) })
-    var module = GraphModule(graph: tracer.graph)
-    for (path, tensor) in attributes { try module.setAttribute(path, tensor) }
+    let module = GraphModule(tracer.graph, attributes: attributes)
     return AOTGraphCapture(
       module: module, inputPositions: inputPositions, closedOver: closedOver, signature: signature,
       inputs: inputs.map { .init(requiresGrad: $0.real.requiresGrad, isLeaf: $0.real.isLeaf) },

@@ -89,7 +89,7 @@ private final class CompiledGradient: GradientFunction {
       }
     }
     let tangents = try zip(gradients, plan.tangents).map { gradient, meta in
-      try Value.reference(gradient ?? Tensor.zeros(meta.sizes, dtype: meta.dtype))
+      try Value.reference(gradient ?? Tensor.zeros(meta.sizes.values, dtype: meta.dtype))
     }
     let results = try plan.backward.compiled().run(saved.map(\.value) + tangents)
     return plan.differentiableInputs.map { results[$0].reference }

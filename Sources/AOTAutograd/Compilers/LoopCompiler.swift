@@ -37,7 +37,7 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     self.writtenExternals = lowering.writtenExternals
     self.executable = executable
     var attributes: [String: Tensor] = [:]
-    for case .attribute(let path) in externals { attributes[path] = try module.tensor(path) }
+    for case .attribute(let path) in externals { attributes[path] = module.attribute(path) }
     self.attributes = attributes
   }
 

@@ -18,8 +18,8 @@ struct CompilationPipeline {
   }
 
   func compile(_ capture: AOTGraphCapture) throws -> Compiled {
-    let functional = try Functionalization().run(capture)
-    let joint = capture.needsAutograd ? try JointTracing().run(functional) : nil
+    let functional = try capture.functionalized()
+    let joint = capture.needsAutograd ? try functional.differentiated() : nil
     guard let joint, !joint.differentiableOutputs.isEmpty else {
       return try compileInference(capture, functional)
     }

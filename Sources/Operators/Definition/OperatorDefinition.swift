@@ -62,9 +62,9 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.mutates = schema.isMutating
   }
 
-  private init(inPlaceVariantOf functional: OperatorDefinition, overload: String?) {
+  private init(inPlaceVariantOf functional: OperatorDefinition, base: String?, overload: String?) {
     var schema = functional.schema
-    schema.name.base += "_"
+    schema.name.base = base ?? schema.name.base + "_"
     if let overload { schema.name.overload = overload }
     let alias = AliasAnnotation(["a"], isWrite: true)
     schema.parameters[0].alias = alias
@@ -93,9 +93,11 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
 
   /// Adds the variant that writes into `self`; call it last, it shares what was said before.
   ///
-  /// - Parameter overload: Its overload name, where that is another than the functional operator's.
-  public func inPlaceVariant(overload: String? = nil) -> OperatorDefinition {
-    inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, overload: overload)
+  /// - Parameters:
+  ///   - base: Its name, where that is not the functional operator's and an underscore.
+  ///   - overload: Its overload name, where that is another than the functional operator's.
+  public func inPlaceVariant(named base: String? = nil, overload: String? = nil) -> OperatorDefinition {
+    inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, base: base, overload: overload)
     return self
   }
 

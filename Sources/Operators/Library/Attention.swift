@@ -33,7 +33,8 @@ extension OperatorLibrary {
         scores = try scores.maskedFill(isHidden, -Double.infinity)
       }
       // Only a mask of the caller's can hide a whole row.
-      let weights = try mask == nil ? scores.softmax(-1) : safeSoftmax(.reference(scores), .int(-1))
+      var weights = try mask == nil ? scores.softmax(-1) : safeSoftmax(.reference(scores), .int(-1))
+      if try call.double(4) > 0 { weights = try dropout(.reference(weights), call.arguments[4], .bool(true)) }
       return .reference(try weights.matmul(value))
     })
 }
@@ -61,10 +62,6 @@ extension Call where Reference == Tensor {
         throw OperatorError(
           .dtype, target.name, "'attn_mask' must be bool or of the query's dtype \(query.dtype), got \(mask.dtype)")
       }
-    }
-    let dropout = try double(4)
-    guard dropout == 0 else {
-      throw OperatorError(.notImplemented, target.name, "does not drop out weights so far, dropout_p is \(dropout)")
     }
   }
 }

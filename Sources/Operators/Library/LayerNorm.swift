@@ -93,7 +93,13 @@ extension OperatorLibrary {
   .derivative(
     of: "grad_out", "input", "weight",
     saving: ["grad_out", "input", "mean", "rstd", "weight"]
-  ) { d -> [Value] in try layerNormDoubleBackward(d) }
+  ) { d -> [Value] in
+    let input = try d.tensor("input")
+    let normalization = Normalization(
+      gradient: try d.tensor("grad_out"), input: input, mean: try d.tensor("mean"), rstd: try d.tensor("rstd"),
+      weight: try d.optionalTensor("weight"), folded: Array((input.rank - (try d.call.ints(2).count))..<input.rank))
+    return try normalization.secondGradients(d.gradients).map { $0.map { .reference($0) } ?? .none }
+  }
 
   public static let layerNorm = OperatorDefinition(
     """
@@ -132,44 +138,6 @@ extension OperatorLibrary {
         inputs, of: input.sizes, over: outer, reductions: [.init(.sum, value, dtype: dtype)],
         outer: [(remaining.removeFirst(), .reduced(0))])
     }
-  }
-
-  /// The derivative of the backward pass, by writing that pass in tensor operations whose derivatives are known: the
-  /// gradients of Σ tangent · result for grad_out, input and weight. Mean and rstd are functions of the input here.
-  private static func layerNormDoubleBackward(_ d: DerivativeContext) throws -> [Value] {
-    let (gradient, input) = (try d.tensor("grad_out"), try d.tensor("input"))
-    let (mean, rstd) = (try d.tensor("mean"), try d.tensor("rstd"))
-    let weight = try d.optionalTensor("weight")
-    let axis = input.rank - (try d.call.ints(2).count)
-    let folded = Array(axis..<input.rank)
-    let outer = Array(0..<axis)
-    func average(_ x: Tensor) throws -> Tensor { try folded.isEmpty ? x : x.mean(folded, keepDimensions: true) }
-    let normalized = try (input - mean) * rstd
-    let scaled = try weight.map { try gradient * $0 } ?? gradient
-    var (toGradient, toInput, toWeight): (Tensor?, Tensor?, Tensor?)
-    func add(_ x: Tensor, to sum: inout Tensor?) throws { sum = try sum?.add(x) ?? x }
-    if let tangent = d.gradients[0] {
-      // result = rstd · (s - mean(s) - x̂ · mean(s · x̂)), the projection of s; it is its own adjoint.
-      let (tangentMean, tangentSlope) = (try average(tangent), try average(tangent * normalized))
-      let projected = try rstd * (tangent - tangentMean - normalized * tangentSlope)
-      try add(weight.map { try projected * $0 } ?? projected, to: &toGradient)
-      if weight != nil { try add((projected * gradient).sum(outer), to: &toWeight) }
-      let slope = try average(scaled * normalized)
-      let value = try rstd * (scaled - average(scaled) - normalized * slope)
-      // Through x̂ (twice) and through rstd, then from x̂ to the input as in the first backward pass.
-      let toNormalized = try -(rstd * (tangent * slope + scaled * tangentSlope))
-      let back = try rstd * (toNormalized - average(toNormalized) - normalized * average(toNormalized * normalized))
-      let throughScale = try -(rstd * normalized * average(tangent * value))
-      try add(back + throughScale, to: &toInput)
-    }
-    if let tangent = d.gradients[1] {
-      try add(normalized * tangent, to: &toGradient)
-      let toNormalized = try gradient * tangent
-      try add(
-        rstd * (toNormalized - average(toNormalized) - normalized * average(toNormalized * normalized)), to: &toInput)
-    }
-    if let tangent = d.gradients[2] { try add(tangent.expand(gradient.sizes), to: &toGradient) }
-    return [toGradient, toInput, toWeight].map { $0.map { .reference($0) } ?? .none }
   }
 
   /// The first of the dimensions to normalize over.

@@ -17,11 +17,36 @@ public final class GraphTracer: DispatchMode {
 
   private var lastPlaceholder: NodeID?
   private var nodes: [ObjectIdentifier: NodeID] = [:]
+  private var nodeValues: [NodeID: Value] = [:]
   private var storageIDs: [ObjectIdentifier: Int] = [:]
+  private var nextStorageID = 0
   /// Known tensors, kept alive so that their identities stay theirs.
   private var known: [Tensor] = []
 
   public init() {}
+
+  /// Continues a graph that has no output yet: new calls come after its nodes, and `value(of:)` gives what stands for those.
+  ///
+  /// Results of a call that gives several get their `getitem` nodes where they lack them. Nodes without metadata of a value
+  /// have no tensors.
+  public init(continuing graph: Graph) throws {
+    self.graph = graph
+    var storages: [Int: Storage] = [:]
+    for node in graph.nodes {
+      if graph[node].isPlaceholder { lastPlaceholder = node }
+      guard nodeValues[node] == nil, let meta = graph[metadata: node].value else { continue }
+      let value = try meta.map { (meta: TensorMeta) throws -> Value in
+        let tensor = try Tensor(fake: meta, sharing: meta.storageID.flatMap { storages[$0] })
+        if let id = meta.storageID {
+          storages[id] = tensor.storage
+          storageIDs[ObjectIdentifier(tensor.storage)] = id
+          nextStorageID = max(nextStorageID, id + 1)
+        }
+        return .reference(tensor)
+      }
+      bind(value, elementsOf: node)
+    }
+  }
 
   /// Runs `body` with its operator calls recorded here.
   public func recording<Result>(_ body: () throws -> Result) rethrows -> Result {
@@ -65,8 +90,32 @@ public final class GraphTracer: DispatchMode {
 
   public func bind(_ tensor: Tensor, to node: NodeID) {
     nodes[ObjectIdentifier(tensor)] = node
+    nodeValues[node] = .reference(tensor)
     known.append(tensor)
   }
+
+  /// Binds what a node of a continued graph gives, and the elements of a list or tuple to the nodes that pick them.
+  private func bind(_ value: Value, elementsOf node: NodeID) {
+    if let tensor = value.reference { return bind(tensor, to: node) }
+    nodeValues[node] = value
+    guard let elements = value.elements else { return }
+    var items: [Int: NodeID] = [:]
+    for user in graph.users(of: node) where graph[user].calls(GetItem.shared) {
+      if case .int(let index) = graph[user].arguments.last, items[index.value] == nil { items[index.value] = user }
+    }
+    for (index, element) in elements.enumerated() {
+      guard let tensor = element.reference else { continue }
+      bind(tensor, to: items[index] ?? graph.inserting(.after(node)) { $0.getItem(node, index) })
+    }
+    for user in graph.users(of: node) where graph[user].calls(GetItem.shared) && nodeValues[user] == nil {
+      if case .int(let index) = graph[user].arguments.last, elements.indices.contains(index.value) {
+        nodeValues[user] = elements[index.value]
+      }
+    }
+  }
+
+  /// What stands for a node's value; nil for a node without one.
+  public func value(of node: NodeID) -> Value? { nodeValues[node] }
 
   public func node(of tensor: Tensor) -> NodeID? { nodes[ObjectIdentifier(tensor)] }
 
@@ -89,9 +138,8 @@ public final class GraphTracer: DispatchMode {
   /// The metadata of a fake tensor, its storage numbered.
   public func meta(of tensor: Tensor) -> TensorMeta {
     var meta = TensorMeta(tensor)
-    let next = storageIDs.count
-    let id = storageIDs[ObjectIdentifier(tensor.storage)] ?? next
-    storageIDs[ObjectIdentifier(tensor.storage)] = id
+    let id = storageIDs[ObjectIdentifier(tensor.storage)] ?? nextStorageID
+    if storageIDs.updateValue(id, forKey: ObjectIdentifier(tensor.storage)) == nil { nextStorageID += 1 }
     meta.storageID = id
     return meta
   }
@@ -113,6 +161,7 @@ public final class GraphTracer: DispatchMode {
     let node = graph.call(
       call.target, positional, keywords.map { KeywordArgument($0.name, $0.value) },
       name: call.target.nodeName, metadata: metadata)
+    nodeValues[node] = result
     bind(result, to: node, metadata)
     return result
   }
@@ -147,5 +196,12 @@ extension Tensor {
   /// A fake tensor of that metadata.
   public convenience init(fake meta: TensorMeta) throws(TensorError) {
     try self.init(fake: meta.layout, dtype: meta.dtype, device: meta.device)
+  }
+
+  /// A fake tensor of that metadata, over a storage that others share where one is given.
+  package convenience init(fake meta: TensorMeta, sharing storage: Storage?) throws(TensorError) {
+    let count = try meta.layout.requiredElementCount()
+    let storage = storage ?? Storage(fakeByteCount: count * meta.dtype.byteCount, device: meta.device)
+    self.init(unchecked: storage, layout: meta.layout, dtype: meta.dtype)
   }
 }

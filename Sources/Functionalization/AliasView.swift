@@ -1,0 +1,155 @@
+import AOTArtifacts
+import GraphIR
+import Operators
+import TensorCore
+
+/// A block of memory of the captured program.
+final class Memory {
+  enum Origin: Hashable {
+    case input(Int)
+    case constant(String)
+    case intermediate
+  }
+
+  let origin: Origin
+  /// The tensor that the captured program first had over the memory: views are replayed on it.
+  let eager: TensorMeta
+  /// What else shares this memory under another name, for messages; writing is refused then.
+  var sharedWith: String?
+  /// The number of writes so far.
+  private(set) var generation = 0
+  private(set) var writes = WriteSummary()
+
+  init(origin: Origin, eager: TensorMeta) {
+    self.origin = origin
+    self.eager = eager
+  }
+
+  func recordWrite(_ write: WriteSummary.Write) {
+    generation += 1
+    writes.add(write)
+  }
+}
+
+/// What autograd could see of the writes to a block of memory.
+struct WriteSummary {
+  struct Write {
+    var isUnderNoGrad: Bool
+    /// Whether it went through a tensor that autograd does not connect with the memory's first one, as `detach()` gives.
+    var isHidden: Bool
+    var metadata: NodeMetadata
+  }
+
+  private(set) var count = 0
+  private(set) var areAllUnderNoGrad = true
+  private(set) var areAllHidden = true
+  private(set) var areAllUnseen = true
+  /// Where the last one was written.
+  private(set) var last = NodeMetadata()
+
+  mutating func add(_ write: Write) {
+    count += 1
+    areAllUnderNoGrad = areAllUnderNoGrad && write.isUnderNoGrad
+    areAllHidden = areAllHidden && write.isHidden
+    areAllUnseen = areAllUnseen && (write.isUnderNoGrad || write.isHidden)
+    last = write.metadata
+  }
+}
+
+/// A tensor's place in the tree of views over one block of memory, with the functional value that it last had.
+final class AliasView {
+  let memory: Memory
+  /// What this is a view of; nil for the memory's first tensor.
+  let parent: AliasView?
+  let step: ViewStep?
+  /// The metadata of nodes that replay the step.
+  let metadata: NodeMetadata
+  /// Whether autograd does not connect the view with its parent, as after `detach()`.
+  let cutsHistory: Bool
+  /// Whether autograd recorded a write to this view that its parent's history knows nothing of.
+  var ownsHistory = false
+
+  private(set) var value: Tensor
+  private var generation: Int
+
+  init(base value: Tensor, memory: Memory) {
+    self.memory = memory
+    self.parent = nil
+    self.step = nil
+    self.metadata = NodeMetadata()
+    self.cutsHistory = false
+    self.value = value
+    self.generation = memory.generation
+  }
+
+  /// A view of `parent`, which has just been read.
+  init(of parent: AliasView, step: ViewStep, value: Tensor, metadata: NodeMetadata) {
+    self.memory = parent.memory
+    self.parent = parent
+    self.step = step
+    self.metadata = metadata
+    self.cutsHistory = Self.cutsHistory(step.target, metadata)
+    self.value = value
+    self.generation = memory.generation
+  }
+
+  /// Whether autograd does not connect a view with its source.
+  static func cutsHistory(_ target: OperatorDefinition, _ metadata: NodeMetadata) -> Bool {
+    target.derivative?.isEmpty == true || metadata.gradMode == false
+  }
+
+  /// Whether memory was written to since the value was made.
+  var isStale: Bool { generation != memory.generation }
+
+  func update(_ value: Tensor) {
+    self.value = value
+    self.generation = memory.generation
+  }
+
+  /// The memory's first tensor.
+  var base: AliasView {
+    var view = self
+    while let parent = view.parent { view = parent }
+    return view
+  }
+
+  /// The views that lead from the base to this one.
+  var steps: [ViewStep] {
+    var steps: [ViewStep] = []
+    var view = self
+    while let parent = view.parent, let step = view.step {
+      steps.append(step)
+      view = parent
+    }
+    return steps.reversed()
+  }
+
+  /// The metadata of the captured program's tensor.
+  var eagerMeta: TensorMeta {
+    get throws {
+      // Nothing of this is to be recorded in the graph that is being made.
+      try DispatchContext.current.withMode(nil) { TensorMeta(try steps.applied(to: Tensor(fake: memory.eager))) }
+    }
+  }
+
+  /// Whether some view on the way from the base has a gradient history of its own.
+  var hasOwnHistory: Bool {
+    var view: AliasView? = self
+    while let current = view {
+      if current.ownsHistory { return true }
+      view = current.parent
+    }
+    return false
+  }
+}
+
+/// A tensor of the captured program. Its identity is the tensor's: calls in place give their argument itself.
+final class CapturedTensor {
+  /// What the tensor is now; calls such as `t_` change it.
+  var view: AliasView
+
+  init(_ view: AliasView) { self.view = view }
+}
+
+/// What a node of the captured program gives.
+typealias CapturedValue = Argument<CapturedTensor>

@@ -1,0 +1,227 @@
+import AOTArtifacts
+import GraphIR
+import Operators
+import TensorCore
+
+/// Runs a captured graph node by node on aliases of functional values, which records the functional graph.
+struct CaptureInterpretation {
+  let capture: AOTGraphCapture
+  let recorder: FunctionalRecorder
+  let replay: ViewReplay
+  private(set) var inputs: [CapturedTensor] = []
+  /// What stands in the functional graph for inputs and constants, as they are when it starts.
+  private(set) var inputValues: [Tensor] = []
+  private(set) var constantValues: [Tensor] = []
+  private var constants: [String: CapturedTensor] = [:]
+  private var memoryByStorage: [Int: (memory: Memory, name: String)] = [:]
+  private var constantByStorage: [ObjectIdentifier: (memory: Memory, name: String)] = [:]
+  private var values: [NodeID: CapturedValue] = [:]
+  private var graph: Graph { capture.module.graph }
+
+  init(_ capture: AOTGraphCapture, recorder: FunctionalRecorder) {
+    self.capture = capture
+    self.recorder = recorder
+    self.replay = ViewReplay(recorder: recorder)
+  }
+
+  /// Runs every node.
+  ///
+  /// - Returns: What the captured graph returns.
+  mutating func run() throws -> CapturedValue {
+    for id in graph.nodes {
+      let node = graph[id]
+      do {
+        values[id] = try recorder.with(node.metadata) { try value(of: node) }
+      } catch var error as OperatorError {
+        error.source = error.source ?? node.metadata.source
+        throw error
+      }
+    }
+    return graph.output.flatMap { values[$0] } ?? .tuple([])
+  }
+
+  private mutating func value(of node: Node) throws -> CapturedValue {
+    switch node.kind {
+    case .placeholder: return .reference(try input(node))
+    case .getAttribute(let path): return .reference(try constant(path, node))
+    case .output: return try captured(node.arguments.first ?? .none, usedBy: node)
+    case .callFunction(let target):
+      if target === GetItem.shared { return try element(node) }
+      guard let target = target as? OperatorDefinition else {
+        throw OperatorError(
+          .notImplemented, target.name, "is no tensor operator; calls of nested graphs must be inlined first")
+      }
+      let arguments = try node.boundArguments().map { try captured($0, usedBy: node) }
+      return try call(target, arguments, node)
+    }
+  }
+
+  private func captured(_ argument: GraphArgument, usedBy node: Node) throws -> CapturedValue {
+    try argument.map { id in
+      guard let value = values[id] else {
+        throw GraphError(.malformed, "uses '\(graph[id].name)' before it is defined", node: node.name)
+      }
+      return value
+    }
+  }
+
+  private func element(_ node: Node) throws -> CapturedValue {
+    guard node.arguments.count == 2, case .int(let index) = node.arguments[1],
+      let elements = try captured(node.arguments[0], usedBy: node).elements, elements.indices.contains(index.value)
+    else { throw GraphError(.malformed, "picks an element that is not there", node: node.name) }
+    return elements[index.value]
+  }
+
+  // MARK: Inputs and constants
+
+  private mutating func input(_ node: Node) throws -> CapturedTensor {
+    let index = inputs.count
+    guard let meta = node.metadata.tensor, capture.inputs.indices.contains(index) else {
+      throw GraphError(.invalidArgument, "is an input that the capture says nothing about", node: node.name)
+    }
+    var facts = meta
+    facts.requiresGrad = capture.inputs[index].requiresGrad
+    facts.storageID = nil
+    let value = try recorder.tracer.placeholder(node.name, facts, descriptor: node.metadata.descriptor ?? .input(index))
+    let memory = Memory(origin: .input(index), eager: meta)
+    if let storage = meta.storageID {
+      if let other = memoryByStorage[storage] {
+        memory.sharedWith = "inputs '\(other.name)' and '\(node.name)'"
+        other.memory.sharedWith = other.memory.sharedWith ?? memory.sharedWith
+      } else {
+        memoryByStorage[storage] = (memory, node.name)
+      }
+    }
+    let tensor = CapturedTensor(AliasView(base: value, memory: memory))
+    inputs.append(tensor)
+    inputValues.append(value)
+    return tensor
+  }
+
+  private mutating func constant(_ path: String, _ node: Node) throws -> CapturedTensor {
+    if let known = constants[path] { return known }
+    guard let tensor = capture.module.attribute(path) else {
+      throw GraphError(.missingAttribute, "the module has no tensor '\(path)'", node: node.name)
+    }
+    var meta = TensorMeta(tensor)
+    let memory = Memory(origin: .constant(path), eager: meta)
+    if let other = constantByStorage[ObjectIdentifier(tensor.storage)] {
+      memory.sharedWith = "constants '\(other.name)' and '\(path)'"
+      other.memory.sharedWith = other.memory.sharedWith ?? memory.sharedWith
+    } else {
+      constantByStorage[ObjectIdentifier(tensor.storage)] = (memory, path)
+    }
+    meta.storageID = nil
+    let value = try recorder.tracer.attribute(path, meta)
+    constantValues.append(value)
+    let constant = CapturedTensor(AliasView(base: value, memory: memory))
+    constants[path] = constant
+    return constant
+  }
+
+  // MARK: Calls
+
+  private func call(_ target: OperatorDefinition, _ arguments: [CapturedValue], _ node: Node) throws -> CapturedValue {
+    switch target.implementation {
+    case .view: return try view(target, arguments)
+    case .inPlace(let functional):
+      guard let tensor = arguments[0].reference else {
+        throw OperatorError(.argument, target.name, "argument 0 must be the tensor written to")
+      }
+      if target.mutatesLayoutOnly {
+        guard let changed = try view(functional, arguments).reference else {
+          throw OperatorError(.notImplemented, target.name, "gives several layouts to one tensor")
+        }
+        tensor.view = changed.view
+      } else {
+        try write(functional, arguments, to: tensor, node)
+      }
+      return .reference(tensor)
+    case .kernel, .host, .composite:
+      guard !target.mutates else {
+        throw OperatorError(
+          .notImplemented, target.name, "writes to its arguments in a way that has no functional counterpart")
+      }
+      return try compute(target, arguments, node)
+    }
+  }
+
+  /// The arguments as functional values, read as memory is now.
+  private func read(_ arguments: [CapturedValue]) throws -> [Value] {
+    try arguments.map { try $0.map { .reference(try replay.read($0.view)) } }
+  }
+
+  private func compute(
+    _ target: OperatorDefinition, _ arguments: [CapturedValue], _ node: Node
+  ) throws -> CapturedValue {
+    let result = try target.evaluate(read(arguments))
+    let sources = arguments.flatMap(\.references)
+    return try Self.zip(result, node.metadata.value) { tensor, meta in
+      // Some calls give an argument itself where there is nothing to do.
+      if let same = sources.first(where: { $0.view.value === tensor }) { return same }
+      guard !sources.contains(where: { $0.view.value.storage === tensor.storage }) else {
+        throw OperatorError(.notImplemented, target.name, "gives a view; it must be decomposed before")
+      }
+      let memory = Memory(origin: .intermediate, eager: meta ?? TensorMeta(tensor))
+      return CapturedTensor(AliasView(base: tensor, memory: memory))
+    }
+  }
+
+  /// Tensors of a result with the metadata that the capture knows of each.
+  private static func zip(
+    _ value: Value, _ meta: MetaValue?, _ body: (Tensor, TensorMeta?) throws -> CapturedTensor
+  ) throws -> CapturedValue {
+    if let tensor = value.reference { return .reference(try body(tensor, meta?.reference)) }
+    guard let elements = value.elements else { return .none }
+    let metas = meta?.elements
+    return .tuple(
+      try elements.enumerated().map { index, element in
+        try zip(element, metas.flatMap { $0.indices.contains(index) ? $0[index] : nil }, body)
+      })
+  }
+
+  private func view(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> CapturedValue {
+    guard let parent = arguments[0].reference?.view else {
+      throw OperatorError(.argument, target.name, "argument 0 must be the tensor to view")
+    }
+    let constants = try arguments.dropFirst().map { argument in
+      try argument.map { (_: CapturedTensor) throws -> Constant in
+        throw OperatorError(.notImplemented, target.name, "takes a tensor besides the one it views")
+      }
+    }
+    let metadata = recorder.currentMetadata
+    let cutsHistory = AliasView.cutsHistory(target, metadata)
+    let source = try replay.source(for: target, parent)
+    let results = try replay.applyAll(target, constants, to: source, cuttingHistory: cutsHistory)
+    let tensors = results.enumerated().map { index, value in
+      let step = ViewStep(target: target, arguments: constants, resultIndex: index)
+      return CapturedTensor(AliasView(of: parent, step: step, value: value, metadata: metadata))
+    }
+    if case .list = target.schema.returns.first?.type { return .list(tensors.map { .reference($0) }) }
+    return tensors.first.map { .reference($0) } ?? .none
+  }
+
+  private func write(
+    _ functional: OperatorDefinition, _ arguments: [CapturedValue], to tensor: CapturedTensor, _ node: Node
+  ) throws {
+    if let names = tensor.view.memory.sharedWith {
+      throw OperatorError(
+        .notImplemented, node.target?.name,
+        "writes to memory that \(names) share; pass them as views of one tensor, or clone one of them",
+        source: node.metadata.source)
+    }
+    let old = try replay.read(tensor.view)
+    let values = try read(arguments)
+    var new: Tensor
+    if functional === OperatorLibrary.copy, let source = values[1].reference {
+      new = source
+    } else if let result = try functional.evaluate(values).reference {
+      new = result
+    } else {
+      throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")
+    }
+    new = try new.converted(to: old.dtype)
+    if new.sizes != old.sizes { new = try new.expand(old.sizes) }
+    try replay.write(new, to: tensor.view, isTracked: node.metadata.gradMode != false, metadata: node.metadata)
+  }
+}

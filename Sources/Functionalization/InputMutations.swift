@@ -1,0 +1,35 @@
+import AOTArtifacts
+import GraphIR
+import Operators
+import TensorCore
+
+/// What the captured function did to its inputs, and who brings that about: the functional graph or the runtime.
+struct InputMutations {
+  let infos: [ViewAndMutationMeta.InputInfo]
+
+  /// - Parameter flow: Which values recorded so far would require a gradient; nil where no gradients will be taken.
+  init(
+    of inputs: [CapturedTensor], _ capture: AOTGraphCapture, recorder: FunctionalRecorder, flow: GradientFlow?
+  ) throws {
+    infos = try zip(inputs, capture.inputs).map { input, facts in
+      let base = input.view.base
+      let writes = base.memory.writes
+      var info = ViewAndMutationMeta.InputInfo(requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf)
+      if input.view !== base {
+        info.mutatesMetadata = true
+        let layout = try input.view.eagerMeta.layout
+        info.layoutAfter = layout == base.memory.eager.layout ? nil : layout
+      }
+      guard writes.count > 0 else { return info }
+      info.mutatesData = true
+      info.mutationsUnderNoGrad = writes.areAllUnderNoGrad
+      info.mutationsHiddenFromAutograd = writes.areAllHidden
+      info.mutation = .inGraph
+      if let flow, !writes.areAllUnseen {
+        let newRequiresGrad = recorder.tracer.node(of: base.value).map(flow.requiresGrad) ?? false
+        if facts.requiresGrad || newRequiresGrad { info.mutation = .outOfGraph }
+      }
+      return info
+    }
+  }
+}

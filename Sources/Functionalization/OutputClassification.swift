@@ -1,0 +1,96 @@
+import AOTArtifacts
+import GraphIR
+import Operators
+import TensorCore
+
+/// What each output of the captured function is, and which values the functional graph must return for them.
+struct OutputClassification {
+  /// A value that the functional graph returns.
+  struct Returned {
+    var view: AliasView
+    var descriptor: Descriptor
+  }
+
+  private(set) var infos: [ViewAndMutationMeta.OutputInfo] = []
+  private(set) var outputs: [Returned] = []
+  private(set) var intermediateBases: [Returned] = []
+
+  private let inputs: [CapturedTensor]
+  private let recordsGradients: Bool
+  /// Per block of memory that is no input's: the distinct tensors over it that are returned.
+  private var tensorsByMemory: [ObjectIdentifier: [CapturedTensor]] = [:]
+  /// The first position at which a tensor is returned.
+  private var positions: [ObjectIdentifier: Int] = [:]
+  private var baseNumbers: [ObjectIdentifier: Int] = [:]
+
+  /// - Parameters:
+  ///   - result: What the captured graph returns.
+  ///   - requiresGrad: Per output, whether the eager one would require a gradient.
+  ///   - inputs: The tensors that were passed in.
+  ///   - recordsGradients: Whether gradients will be taken of the graph.
+  init(
+    _ result: CapturedValue, requiresGrad: [Bool], inputs: [CapturedTensor], recordsGradients: Bool
+  ) throws {
+    self.inputs = inputs
+    self.recordsGradients = recordsGradients
+    let elements = result.elements ?? [result]
+    for (position, element) in elements.enumerated() {
+      guard let tensor = element.reference else { continue }
+      if positions[ObjectIdentifier(tensor)] != nil { continue }
+      positions[ObjectIdentifier(tensor)] = position
+      tensorsByMemory[ObjectIdentifier(tensor.view.memory), default: []].append(tensor)
+    }
+    for (position, element) in elements.enumerated() {
+      let requiresGrad = requiresGrad.indices.contains(position) && requiresGrad[position]
+      infos.append(try classify(element, at: position, requiresGrad: requiresGrad))
+    }
+  }
+
+  private mutating func classify(
+    _ element: CapturedValue, at position: Int, requiresGrad: Bool
+  ) throws -> ViewAndMutationMeta.OutputInfo {
+    guard let tensor = element.reference else {
+      let constant = try element.map { (_: CapturedTensor) throws -> Constant in
+        throw OperatorError(.argument, nil, "output \(position) is a nested list of tensors; outputs must be flat")
+      }
+      return .init(kind: .constant(constant), meta: nil, requiresGrad: false)
+    }
+    let view = tensor.view
+    var facts = try view.eagerMeta
+    facts.requiresGrad = requiresGrad
+    func info(_ kind: ViewAndMutationMeta.OutputInfo.Kind, _ views: [ViewStep] = []) -> ViewAndMutationMeta.OutputInfo {
+      .init(kind: kind, views: views, meta: facts, requiresGrad: requiresGrad)
+    }
+    if let index = inputs.firstIndex(where: { $0 === tensor }) { return info(.isInput(index)) }
+    if let first = positions[ObjectIdentifier(tensor)], first < position { return info(.aliasOfOutput(first)) }
+    if case .input(let index) = view.memory.origin {
+      try requireSharedHistory(view, at: position, requiresGrad: requiresGrad)
+      return info(.aliasOfInput(index), view.steps)
+    }
+    let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
+    if siblings.count == 1 || view.parent == nil {
+      outputs.append(Returned(view: view, descriptor: .output(position)))
+      return info(.nonAlias)
+    }
+    try requireSharedHistory(view, at: position, requiresGrad: requiresGrad)
+    if let base = siblings.first(where: { $0.view.parent == nil }), let first = positions[ObjectIdentifier(base)] {
+      return info(.aliasOfOutput(first), view.steps)
+    }
+    let next = intermediateBases.count
+    let number = baseNumbers[ObjectIdentifier(view.memory)] ?? next
+    if number == next {
+      baseNumbers[ObjectIdentifier(view.memory)] = number
+      intermediateBases.append(Returned(view: view.base, descriptor: .intermediateBase(number)))
+    }
+    return info(.aliasOfIntermediate(number), view.steps)
+  }
+
+  /// A view that is made anew from its base gets the base's gradient history.
+  private func requireSharedHistory(_ view: AliasView, at position: Int, requiresGrad: Bool) throws {
+    guard recordsGradients, requiresGrad, view.hasOwnHistory else { return }
+    throw OperatorError(
+      .notImplemented, nil,
+      "output \(position) shares memory with a tensor that it was detached from, and was then written to under autograd; return a clone of it",
+      source: view.memory.writes.last.source)
+  }
+}

@@ -1,0 +1,139 @@
+import AOTArtifacts
+import GraphIR
+import Operators
+import TensorCore
+
+/// Reads and writes memory in terms of functional values: replays views on the current base and carries writes back to it.
+struct ViewReplay {
+  let recorder: FunctionalRecorder
+
+  // MARK: Reading
+
+  /// The functional value of a view as memory is now.
+  func read(_ view: AliasView) throws -> Tensor {
+    guard view.isStale, let parent = view.parent, let step = view.step else { return view.value }
+    let replayed = try recorder.with(view.metadata) {
+      try apply(step, to: source(for: step.target, parent), cuttingHistory: view.cutsHistory)
+    }
+    view.update(view.ownsHistory ? try recorder.withData(of: view.value, replayed) : replayed)
+    return view.value
+  }
+
+  /// What to take a view of: the parent's functional value, in the captured program's own layout where the view looks at that.
+  func source(for target: OperatorDefinition, _ parent: AliasView) throws -> Tensor {
+    guard target.dependsOnStrides else { return try read(parent) }
+    let base = try restored(parent.base, for: target)
+    return try replayed(parent, from: base)
+  }
+
+  /// The views that lead from its base to `view`, on a value that stands for the base.
+  func replayed(_ view: AliasView, from base: Tensor) throws -> Tensor {
+    guard let parent = view.parent, let step = view.step else { return base }
+    let source = try replayed(parent, from: base)
+    return try recorder.with(view.metadata) { try apply(step, to: source, cuttingHistory: view.cutsHistory) }
+  }
+
+  private func apply(_ step: ViewStep, to source: Tensor, cuttingHistory: Bool) throws -> Tensor {
+    let results = try applyAll(step.target, step.arguments, to: source, cuttingHistory: cuttingHistory)
+    guard results.indices.contains(step.resultIndex) else {
+      throw OperatorError(.index, step.target.name, "gives no result \(step.resultIndex)")
+    }
+    return results[step.resultIndex]
+  }
+
+  /// Every result of a view call on a functional value, without a node where the only one is that value itself.
+  func applyAll(
+    _ target: OperatorDefinition, _ arguments: [Constant], to source: Tensor, cuttingHistory: Bool
+  ) throws -> [Tensor] {
+    var source = source
+    let trial: [Tensor]
+    do {
+      trial = try recorder.unrecorded { try Self.results(target, arguments, of: source) }
+    } catch  where !source.isContiguous && !target.dependsOnStrides {
+      // A functional value may lie in memory otherwise than the tensor it stands for. Elements in row-major order have
+      // every view.
+      source = try source.contiguous()
+      trial = try recorder.unrecorded { try Self.results(target, arguments, of: source) }
+    }
+    let mustCut = cuttingHistory && recorder.recordsGradients
+    if trial.count == 1, trial[0].layout == source.layout, trial[0].dtype == source.dtype, !mustCut { return [source] }
+    return try Self.results(target, arguments, of: source)
+  }
+
+  private static func results(
+    _ target: OperatorDefinition, _ arguments: [Constant], of source: Tensor
+  ) throws -> [Tensor] {
+    try target.call([.reference(source)] + arguments.map { $0.widened() }).references
+  }
+
+  /// A base in the very layout that the captured program's has.
+  private func restored(_ base: AliasView, for target: OperatorDefinition) throws -> Tensor {
+    let layout = base.memory.eager.layout
+    guard let restored = try read(base).strided(like: layout), restored.layout == layout else {
+      throw OperatorError(
+        .notImplemented, target.name,
+        "looks at memory that was written to and has strides \(layout.strides); only dense memory can be")
+    }
+    return restored
+  }
+
+  // MARK: Writing
+
+  /// Gives a view's memory new elements.
+  ///
+  /// - Parameter isTracked: Whether autograd saw the write, at the view itself.
+  func write(_ new: Tensor, to view: AliasView, isTracked: Bool, metadata: NodeMetadata) throws {
+    var isTracked = isTracked
+    var isHidden = false
+    var updates: [(view: AliasView, value: Tensor)] = []
+    var (current, element) = (view, new)
+    while true {
+      let old = try read(current)
+      updates.append((current, isTracked ? element : try recorder.withData(of: old, element)))
+      guard let step = current.step else { break }
+      let source: AliasView
+      (source, element) = try inverse(step, of: current, mutated: element)
+      while current !== source, let parent = current.parent {
+        if current.cutsHistory {
+          if isTracked { current.ownsHistory = true }
+          isTracked = false
+          isHidden = true
+        }
+        current = parent
+      }
+    }
+    let isUnderNoGrad = metadata.gradMode == false
+    view.memory.recordWrite(.init(isUnderNoGrad: isUnderNoGrad, isHidden: isHidden, metadata: metadata))
+    for (view, value) in updates { view.update(value) }
+  }
+
+  /// What a view was taken of, after a write to all of the view.
+  ///
+  /// - Returns: The parent, or the base for a view that looks at its memory; and its new elements.
+  private func inverse(
+    _ step: ViewStep, of view: AliasView, mutated: Tensor
+  ) throws -> (source: AliasView, elements: Tensor) {
+    if step.target === OperatorLibrary.asStrided {
+      let place = try view.eagerMeta.layout
+      let base = try restored(view.base, for: step.target)
+      let elements = try OperatorLibrary.asStridedScatter(
+        .reference(base), .reference(mutated), .list(place.sizes.map { .int($0) }),
+        .list(place.strides.map { .int($0) }), .int(place.offset))
+      return (view.base, elements)
+    }
+    guard let parent = view.parent, let inverse = step.target.viewInverse else {
+      throw OperatorError(
+        .notImplemented, step.target.name, "has no inverse, so a write through this view cannot be made functional",
+        source: view.metadata.source)
+    }
+    let source = try read(parent)
+    if view.value.storage === source.storage, view.value.layout == source.layout { return (parent, mutated) }
+    let call = OperatorCall(step.target, [.reference(source)] + step.arguments.map { $0.widened() })
+    return (parent, try inverse(call, source, mutated, step.resultIndex))
+  }
+}
+
+extension OperatorDefinition {
+  /// Whether a view looks at memory rather than at elements by index.
+  var dependsOnStrides: Bool { self === OperatorLibrary.asStrided }
+}

@@ -1,0 +1,87 @@
+import AOTArtifacts
+import GraphIR
+import Operators
+import TensorCore
+
+extension FunctionalGraph {
+  /// Forward and backward in one graph: this graph, then the gradient of each input that wants one.
+  ///
+  /// The forward part stays as it is, but for inputs, which are renamed `primals_1`, `primals_2`, …. A tangent comes in for each
+  /// output through which a gradient can reach an input. Nodes of the backward part say so, name the forward node that
+  /// they belong to, and have its source location.
+  ///
+  /// - Throws: `OperatorError` with code `notDifferentiable`, the operator and the user's source location where a gradient would
+  ///   have to flow through a call that has no derivative.
+  public func differentiated() throws -> JointGraph {
+    var forward = module.graph
+    let outputs = forward.result.elements ?? []
+    let descriptors = outputs.indices.map { index in
+      forward.outputDescriptors.indices.contains(index) ? forward.outputDescriptors[index] : .output(index)
+    }
+    if let output = forward.output { try forward.erase(output) }
+    let primals = forward.placeholders
+    for (index, primal) in primals.enumerated() { forward.rename(primal, to: "primals_\(index + 1)") }
+
+    let tracer = try GraphTracer(continuing: forward)
+    let forwardNodes = tracer.graph.nodes
+    let flow = GradientFlow(tracer.graph, placeholders: meta.inputs.map(\.requiresGrad))
+    var sweep = ReverseSweep(tracer, flow: flow)
+    var differentiableOutputs: [Int] = []
+    for (index, output) in outputs.enumerated() {
+      guard let node = output.reference, let value = tracer.graph[metadata: node].tensor,
+        flow.requiresGrad(node), isDifferentiable(descriptors[index])
+      else { continue }
+      differentiableOutputs.append(index)
+      let descriptor = Descriptor.tangent(of: descriptors[index])
+      let tangent = try tracer.placeholder(
+        "tangents_\(differentiableOutputs.count)", value.tangent, descriptor: descriptor)
+      sweep.seed(node, with: tangent)
+    }
+    let gradients = try tracer.recordingBackward {
+      try sweep.run(forwardNodes)
+      return try primals.map { try sweep.gradient(at: $0) }
+    }
+    try tracer.output(
+      .tuple(
+        outputs.map { $0.map { tracer.value(of: $0) ?? .none } } + gradients.map { $0.map { .reference($0) } ?? .none }),
+      descriptors: descriptors
+        + primals.indices.map { .gradient(of: tracer.graph[metadata: primals[$0]].descriptor ?? .input($0)) })
+
+    var joint = JointGraph(
+      module: module, primalCount: primals.count, forwardOutputCount: outputs.count,
+      differentiableOutputs: differentiableOutputs)
+    joint.module.graph = tracer.graph
+    joint.module.graph.keepOverwrittenPrimals(zip(primals, meta.inputs).filter(\.1.mutatesData).map(\.0))
+    try JointPasses.pipeline.run(on: &joint.module)
+    try joint.eraseDeadTangents()
+    return joint
+  }
+
+  /// Whether eager autograd would give an output a history. The meta data does not say for bases of outputs and for inputs.
+  private func isDifferentiable(_ descriptor: Descriptor) -> Bool {
+    if case .output(let index) = descriptor, meta.outputs.indices.contains(index) {
+      return meta.outputs[index].requiresGrad
+    }
+    return true
+  }
+}
+
+extension TensorMeta {
+  /// The metadata of a gradient for this value: dense, in the value's order of dimensions where that is dense too.
+  fileprivate var tangent: TensorMeta {
+    let layout =
+      layout.isNonOverlappingAndDense ? Layout(sizes: sizes, strides: layout.strides) : Layout(contiguous: sizes)
+    return TensorMeta(dtype: dtype, layout: layout, device: device)
+  }
+}
+
+extension GraphTracer {
+  /// Runs `body` with its operator calls recorded and grad mode off.
+  fileprivate func recordingBackward<Result>(_ body: () throws -> Result) rethrows -> Result {
+    let context = DispatchContext.current
+    let isGradEnabled = context.isGradEnabled
+    context.isGradEnabled = false
+    defer { context.isGradEnabled = isGradEnabled }
+    return try recording(body)
+  }
+}

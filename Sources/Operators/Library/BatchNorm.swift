@@ -1,0 +1,221 @@
+import GraphIR
+import LoopIR
+import TensorCore
+
+extension OperatorLibrary {
+  static let batchNorms = [
+    batchNormFunctional, batchNormNoStatistics, batchNormNoTraining, batchNormLegit, nativeBatchNorm,
+    nativeBatchNormBackward, batchNorm,
+  ]
+
+  // (x - mean) · invstd · weight + bias per channel, dimension 1 of [N, C, …]. In training mean and variance are the
+  // batch's, and running ones follow: r ← (1 - momentum) · r + momentum · batch, the variance's unbiased. Results: output,
+  // mean, invstd = 1/√(variance + eps); the last two are empty outside of training.
+
+  /// With the running statistics as further results.
+  public static let batchNormFunctional: OperatorDefinition = batchNormKernel(
+    """
+    _native_batch_norm_legit_functional(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, \
+    Tensor running_var, bool training, float momentum, float eps) \
+    -> (Tensor, Tensor, Tensor, Tensor running_mean_out, Tensor running_var_out)
+    """)
+
+  /// With the batch's statistics and no running ones.
+  public static let batchNormNoStatistics: OperatorDefinition = batchNormKernel(
+    """
+    _native_batch_norm_legit.no_stats(Tensor input, Tensor? weight, Tensor? bias, bool training, float momentum, \
+    float eps) -> (Tensor, Tensor, Tensor)
+    """)
+
+  /// With the running statistics, which stay as they are.
+  public static let batchNormNoTraining: OperatorDefinition = batchNormKernel(
+    """
+    _native_batch_norm_legit_no_training(Tensor input, Tensor? weight, Tensor? bias, Tensor running_mean, \
+    Tensor running_var, float momentum, float eps) -> (Tensor, Tensor, Tensor)
+    """)
+
+  /// With the running statistics updated in place.
+  public static let batchNormLegit = OperatorDefinition(
+    """
+    _native_batch_norm_legit(Tensor input, Tensor? weight, Tensor? bias, Tensor(a!) running_mean, \
+    Tensor(b!) running_var, bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)
+    """, .composite { call in .tuple(try updatingRunningStatistics(call)) })
+
+  /// As PyTorch has it: it updates running statistics although its schema does not say so. Under capture the writes show.
+  public static let nativeBatchNorm = OperatorDefinition(
+    """
+    native_batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, \
+    bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)
+    """, .composite { call in .tuple(try updatingRunningStatistics(call)) })
+
+  public static let batchNorm = OperatorDefinition(
+    """
+    batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, \
+    float momentum, float eps, bool cudnn_enabled) -> Tensor
+    """, .composite { call in try updatingRunningStatistics(call)[0] })
+
+  /// The gradients for input, weight and bias, those that the mask asks for.
+  public static let nativeBatchNormBackward = OperatorDefinition(
+    """
+    native_batch_norm_backward(Tensor grad_out, Tensor input, Tensor? weight, Tensor? running_mean, \
+    Tensor? running_var, Tensor? save_mean, Tensor? save_invstd, bool train, float eps, bool[3] output_mask) \
+    -> (Tensor, Tensor, Tensor)
+    """, traits: .reduction,
+    .kernel(
+      shape: { call in
+        let (gradient, input) = (try call.tensor(0), try call.tensor(1))
+        let channels = try channelCount(call, input)
+        guard gradient.sizes == input.sizes else {
+          throw OperatorError(
+            .shape, call.target.name, "a gradient of shape \(gradient.sizes) does not fit an input of shape \(input.sizes)")
+        }
+        let mask = try call.bools(9)
+        guard mask.count == 3 else { throw call.mismatch(9, "3 bools") }
+        for position in try call.bool(7) ? [5, 6] : [3, 4] { _ = try call.tensor(position) }
+        let parameter = TensorMeta(
+          dtype: try call.optionalTensor(2)?.dtype ?? input.dtype, sizes: [channels], device: input.device)
+        let layout = input.layout.copied(format: .preserve)
+        return [
+          mask[0] ? TensorMeta(dtype: input.dtype, layout: layout, device: input.device) : nil,
+          mask[1] ? parameter : nil, mask[2] ? parameter : nil,
+        ]
+      },
+      lowering: { call, results, builder in try lowerBatchNormBackward(call, results, &builder) })
+  )
+  .derivative(
+    of: "grad_out", "input", "weight",
+    saving: ["grad_out", "input", "weight", "running_mean", "running_var", "save_mean", "save_invstd"]
+  ) { d -> [Value] in
+    let input = try d.tensor("input")
+    let isTraining = try d.call.bool(7)
+    let mean = try d.tensor(isTraining ? "save_mean" : "running_mean").perChannel(rank: input.rank)
+    let rstd =
+      try isTraining
+      ? d.tensor("save_invstd").perChannel(rank: input.rank)
+      : (d.tensor("running_var") + d.call.double(8)).rsqrt().perChannel(rank: input.rank)
+    let others = (0..<input.rank).filter { $0 != 1 }
+    let normalization = Normalization(
+      gradient: try d.tensor("grad_out"), input: input, mean: mean, rstd: rstd,
+      weight: try d.optionalTensor("weight")?.perChannel(rank: input.rank), folded: others, isOfInput: isTraining)
+    let tangents = try d.gradients.map { tangent in
+      try tangent.map { try $0.rank == 1 ? $0.perChannel(rank: input.rank) : $0 }
+    }
+    var gradients = try normalization.secondGradients(tangents)
+    gradients[2] = try gradients[2]?.sum(others)
+    return gradients.map { $0.map { .reference($0) } ?? .none }
+  }
+
+  private static func batchNormKernel(_ text: String) -> OperatorDefinition {
+    let schema = OperatorSchema(wellFormed: text)
+    let updatesStatistics = schema.returns.count == 5
+    let meanPosition = schema.index(of: "running_mean")
+    let training = schema.index(of: "training")
+    @Sendable func isTraining(_ call: Call<some Any>) throws -> Bool { try training.map(call.bool) ?? false }
+    let definition = OperatorDefinition(
+      schema: schema, traits: .reduction,
+      .kernel(
+        shape: { call in
+          let input = try call.tensor(0)
+          let channels = try channelCount(call, input)
+          let usesBatch = try isTraining(call) || meanPosition == nil
+          let parameterDType = try call.optionalTensor(1)?.dtype ?? input.dtype
+          let statistics = TensorMeta(dtype: parameterDType, sizes: [usesBatch ? channels : 0], device: input.device)
+          let output = TensorMeta(
+            dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)
+          guard updatesStatistics else { return [output, statistics, statistics] }
+          return try [output, statistics, statistics] + [3, 4].map {
+            TensorMeta(dtype: try call.tensor($0).dtype, sizes: [channels], device: input.device)
+          }
+        },
+        lowering: { call, results, builder in
+          let (momentum, eps) = (try call.double(schema.parameters.count - 2), try call.double(schema.parameters.count - 1))
+          let running = try meanPosition.map { [try call.reference($0), try call.reference($0 + 1)] } ?? []
+          let lowering = BatchNormLowering(input: try call.reference(0), weight: try call.optionalReference(1))
+          let bias = try call.optionalReference(2)
+          if try isTraining(call) || running.isEmpty {
+            return lowering.forwardWithBatch(
+              results, bias: bias, running: running, momentum: momentum, eps: eps, &builder)
+          }
+          lowering.normalize(results[0], mean: running[0], variance: running[1], bias: bias, eps: eps, &builder)
+          if updatesStatistics { zip(running, results.dropFirst(3)).forEach { builder.copy($0, to: $1) } }
+        }))
+    return definition.derivative(
+      of: "input", "weight", "bias",
+      saving: ["input", "weight"] + (meanPosition == nil ? [] : ["running_mean", "running_var"]) + ["result1", "result2"]
+    ) { d -> [Value] in
+      guard let gradient = d.gradients[0] else { return [.none, .none, .none] }
+      let mask = ["input", "weight", "bias"].map { Value.bool(d.isNeeded($0)) }
+      let running = meanPosition.map { [d.call.arguments[$0], d.call.arguments[$0 + 1]] } ?? [.none, .none]
+      return try nativeBatchNormBackward.call([
+        .reference(gradient), d["input"], d["weight"], running[0], running[1], .reference(d.results[1]),
+        .reference(d.results[2]), .bool(try isTraining(d.call) || meanPosition == nil),
+        d.call.arguments[schema.parameters.count - 1], .list(mask),
+      ]).elements ?? []
+    }
+  }
+
+  private static func updatingRunningStatistics(_ call: OperatorCall) throws -> [Value] {
+    let arguments = call.arguments
+    guard let mean = try call.optionalTensor(3), let variance = try call.optionalTensor(4) else {
+      guard try call.bool(5) else {
+        throw OperatorError(.argument, call.target.name, "needs running statistics outside of training")
+      }
+      return try batchNormNoStatistics.call(Array(arguments[0...2] + arguments[5...7])).elements ?? []
+    }
+    guard try call.bool(5) else {
+      return try batchNormNoTraining.call(Array(arguments[0...4] + arguments[6...7])).elements ?? []
+    }
+    let results = try batchNormFunctional.call(Array(arguments[0...7])).elements ?? []
+    for (running, updated) in zip([mean, variance], results.dropFirst(3)) {
+      if let updated = updated.reference { try running.copy_(updated) }
+    }
+    return Array(results.prefix(3))
+  }
+
+  private static func lowerBatchNormBackward(
+    _ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder
+  ) throws {
+    let isTraining = try call.bool(7)
+    BatchNormLowering(input: try call.reference(1), weight: try call.optionalReference(2)).backward(
+      results, gradient: try call.reference(0), mean: try call.reference(isTraining ? 5 : 3),
+      scale: try call.reference(isTraining ? 6 : 4), isOfInput: isTraining, eps: try call.double(8),
+      mask: try call.bools(9), &builder)
+  }
+
+  /// The channels of an input [N, C, …].
+  ///
+  /// - Throws: `OperatorError` where there is no such dimension, or a parameter or statistic has not one element per channel.
+  private static func channelCount(_ call: OperatorCall, _ input: Tensor) throws -> SymInt {
+    guard input.rank >= 2, input.dtype.isFloatingPoint else {
+      throw OperatorError(
+        .shape, call.target.name, "needs a floating-point input [N, C, …], got \(input.dtype) \(input.sizes)")
+    }
+    for name in ["weight", "bias", "running_mean", "running_var"] {
+      guard let position = call.target.schema.index(of: name), let tensor = try call.optionalTensor(position) else {
+        continue
+      }
+      guard tensor.sizes == [input.sizes[1]] else {
+        throw OperatorError(
+          .shape, call.target.name, "\(name) must have shape [\(input.sizes[1])], got \(tensor.sizes)")
+      }
+    }
+    return input.sizes[1]
+  }
+}
+
+extension Tensor {
+  /// One element per channel, placed to broadcast against [N, C, …] of that rank.
+  func perChannel(rank: Int) throws -> Tensor {
+    try view([1, sizes[0]] + [SymInt](repeating: 1, count: rank - 2))
+  }
+
+  /// Normalized per channel, dimension 1. In training, the running statistics there are follow in place.
+  public func batchNorm(
+    weight: Tensor? = nil, bias: Tensor? = nil, runningMean: Tensor? = nil, runningVariance: Tensor? = nil,
+    isTraining: Bool, momentum: Double = 0.1, eps: Double = 1e-5
+  ) throws -> Tensor {
+    let tensors = [weight, bias, runningMean, runningVariance].map { $0.map { Value.reference($0) } ?? .none }
+    return try OperatorLibrary.batchNorm.firstResult(
+      [.reference(self)] + tensors + [.bool(isTraining), .double(momentum), .double(eps), .bool(false)])
+  }
+}

@@ -1,0 +1,54 @@
+import GraphIR
+import TensorCore
+
+/// The backward pass of a normalization, s = grad · weight and x̂ = (x - mean) · rstd,
+///
+///     rstd · (s - mean(s) - x̂ · mean(s · x̂)),   Σ grad · x̂,   Σ grad,
+///
+/// with all operands broadcastable to the input: what its own derivative is computed from.
+struct Normalization {
+  let gradient: Tensor
+  let input: Tensor
+  let mean: Tensor
+  let rstd: Tensor
+  let weight: Tensor?
+  /// The dimensions that mean and rstd were taken over.
+  let folded: [Int]
+  /// Whether mean and rstd are functions of the input, as they are not when running statistics are used.
+  var isOfInput = true
+
+  /// The gradients of Σ tangent · result, over the three results above, with respect to grad, input and weight. They have
+  /// the input's shape: that of the weight is still to be summed.
+  func secondGradients(_ tangents: [Tensor?]) throws -> [Tensor?] {
+    let normalized = try (input - mean) * rstd
+    let scaled = try weight.map { try gradient * $0 } ?? gradient
+    var (toGradient, toInput, toWeight): (Tensor?, Tensor?, Tensor?)
+    func add(_ x: Tensor, to sum: inout Tensor?) throws { sum = try sum?.add(x) ?? x }
+    if let tangent = tangents[0] {
+      // The first result is a symmetric map of s: it maps the tangent the same way.
+      let mapped = try project(tangent, normalized)
+      try add(weight.map { try mapped * $0 } ?? mapped, to: &toGradient)
+      try add(mapped * gradient, to: &toWeight)
+      if isOfInput {
+        let (slope, tangentSlope) = (try average(scaled * normalized), try average(tangent * normalized))
+        let toNormalized = try -(rstd * (tangent * slope + scaled * tangentSlope))
+        let throughScale = try -(rstd * normalized * average(tangent * project(scaled, normalized)))
+        try add(project(toNormalized, normalized) + throughScale, to: &toInput)
+      }
+    }
+    if let tangent = tangents[1] {
+      try add(normalized * tangent, to: &toGradient)
+      try add(project(gradient * tangent, normalized), to: &toInput)
+    }
+    if let tangent = tangents[2] { try add(tangent.expand(gradient.sizes), to: &toGradient) }
+    return [toGradient, toInput, toWeight]
+  }
+
+  private func project(_ x: Tensor, _ normalized: Tensor) throws -> Tensor {
+    try isOfInput ? rstd * (x - average(x) - normalized * average(x * normalized)) : rstd * x
+  }
+
+  private func average(_ x: Tensor) throws -> Tensor {
+    try folded.isEmpty ? x : x.mean(folded, keepDimensions: true)
+  }
+}

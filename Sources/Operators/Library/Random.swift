@@ -1,0 +1,300 @@
+import Foundation
+import GraphIR
+import LoopIR
+import TensorCore
+
+extension OperatorLibrary {
+  static let randoms = [
+    rand, randn, randint, randintLow, randperm, randLike, randnLike, uniform, normal, bernoulli, bernoulliElementwise,
+  ]
+
+  // Each draws from the generator in use (`Generator.use`), every call a fresh range of numbers.
+
+  /// Uniform in 0..<1.
+  public static let rand = drawn("rand(SymInt[] size, *, \(factoryOptions)) -> Tensor", dtypeAt: 1) { call, output in
+    .uniform(bits: output.dtype)
+  }
+
+  /// Standard normal.
+  public static let randn = drawn("randn(SymInt[] size, *, \(factoryOptions)) -> Tensor", dtypeAt: 1) { _, _ in .normal }
+
+  /// Uniform integers in 0..<high.
+  public static let randint = drawn(
+    "randint(SymInt high, SymInt[] size, *, \(factoryLongOptions)) -> Tensor", dtypeAt: 2, sizeAt: 1, dtype: .int64
+  ) { call, _ in .integer(low: 0, high: try call.int(0)) }
+
+  /// Uniform integers in low..<high.
+  public static let randintLow = drawn(
+    "randint.low(SymInt low, SymInt high, SymInt[] size, *, \(factoryLongOptions)) -> Tensor", dtypeAt: 3, sizeAt: 2,
+    dtype: .int64
+  ) { call, _ in .integer(low: try call.int(0), high: try call.int(1)) }
+
+  /// 0..<n in random order, [n].
+  public static let randperm = drawn(
+    "randperm(SymInt n, *, \(factoryLongOptions)) -> Tensor", dtypeAt: 1, dtype: .int64
+  ) { _, _ in .permutation }
+
+  public static let randLike = drawnLike(
+    "rand_like(Tensor self, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor", dtypeAt: 1
+  ) { _, output in .uniform(bits: output.dtype) }
+  .notDifferentiable()
+
+  public static let randnLike = drawnLike(
+    "randn_like(Tensor self, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor", dtypeAt: 1
+  ) { _, _ in .normal }
+  .notDifferentiable()
+
+  /// Uniform in from..<to, in the size and type of `self`.
+  public static let uniform = drawnLike(
+    "uniform(Tensor self, float from=0, float to=1, *, Generator? generator=None) -> Tensor", dtypeAt: nil,
+    finish: { call, value in
+      let (low, high) = (try call.double(1), try call.double(2))
+      return .constant(.double(low)) + value * .constant(.double(high - low))
+    }
+  ) { _, output in .uniform(bits: output.dtype) }
+  .derivative { _ in nil }
+  .inPlaceVariant()
+
+  /// Normal of a mean and standard deviation, in the size and type of `self`.
+  public static let normal = drawnLike(
+    "normal_functional(Tensor self, float mean=0, float std=1, *, Generator? generator=None) -> Tensor", dtypeAt: nil,
+    finish: { call, value in
+      .constant(.double(try call.double(1))) + value * .constant(.double(try call.double(2)))
+    }
+  ) { _, _ in .normal }
+  .derivative { _ in nil }
+  .inPlaceVariant(named: "normal_")
+
+  /// 1 with probability p, else 0, in the size and type of `self`.
+  public static let bernoulli = drawnLike(
+    "bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor", dtypeAt: nil,
+    finish: { call, value in .cast(.int64, value .< .constant(.double(try call.double(1)))) }
+  ) { _, _ in .uniform(bits: .float64) }
+  .derivative { _ in nil }
+  .inPlaceVariant(overload: "float")
+
+  /// 1 with each element's own probability, else 0.
+  public static let bernoulliElementwise = drawnLike(
+    "bernoulli(Tensor self, *, Generator? generator=None) -> Tensor", dtypeAt: nil, readsSelf: true,
+    finish: { _, value in .cast(.int64, value .< .cast(.float64, .load(1))) }
+  ) { _, _ in .uniform(bits: .float64) }
+  .derivative { try $0.gradient.zerosLike() }
+
+  private static let factoryLongOptions = """
+    ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None
+    """
+
+  private static func drawn(
+    _ text: String, dtypeAt position: Int, sizeAt sizePosition: Int = 0, dtype: DType = .float32,
+    _ distribution: @escaping @Sendable (LoweringCall, Operand) throws -> RandomDraw
+  ) -> OperatorDefinition {
+    let schema = OperatorSchema(wellFormed: text)
+    return OperatorDefinition(
+      schema: schema, traits: [.factory, .random],
+      .kernel(
+        shape: { call in
+          let dtype = try call.optionalDType(position) ?? dtype
+          let layout = Layout(contiguous: try call.symInts(sizePosition))
+          _ = try layout.requiredElementCount()
+          let draw = try distribution(
+            LoweringCall(call.target, call.arguments.map { try $0.map { _ in throw call.mismatch(0, "no tensor") } }),
+            Operand(buffer: BufferID(0), dtype: dtype, sizes: [], strides: []))
+          try draw.check(call, dtype: dtype)
+          return [TensorMeta(dtype: dtype, layout: layout, device: try call.optionalDevice(position + 2) ?? .cpu)]
+        },
+        lowering: { call, results, builder in
+          let drawn = try distribution(call, results[0]).lower(results[0].sizes, &builder)
+          builder.copy(drawn, to: results[0])
+        })
+    )
+    .notDifferentiable()
+  }
+
+  private static func drawnLike(
+    _ text: String, dtypeAt position: Int?, readsSelf: Bool = false,
+    finish: @escaping @Sendable (LoweringCall, ScalarExpression) throws -> ScalarExpression = { $1 },
+    _ distribution: @escaping @Sendable (LoweringCall, Operand) throws -> RandomDraw
+  ) -> OperatorDefinition {
+    OperatorDefinition(
+      text, traits: .random,
+      .kernel(
+        shape: { call in
+          let input = try call.tensor(0)
+          let dtype = try position.flatMap { try call.optionalDType($0) } ?? input.dtype
+          let format = try position.flatMap { try call.optionalMemoryFormat($0 + 4) } ?? .preserve
+          guard dtype.isFloatingPoint || call.target.name.base.hasPrefix("bernoulli") else {
+            throw OperatorError(.dtype, call.target.name, "draws floating-point numbers, not \(dtype)")
+          }
+          if call.target.name.base.hasPrefix("bernoulli"), call.arguments.count == 3 {
+            _ = try call.probability(1)
+          }
+          return [TensorMeta(dtype: dtype, layout: input.layout.copied(format: format), device: input.device)]
+        },
+        lowering: { call, results, builder in
+          let drawn = try distribution(call, results[0]).lower(results[0].sizes, &builder)
+          let value = try finish(call, .load(0))
+          let inputs = readsSelf ? [drawn, try call.reference(0)] : [drawn]
+          builder.pointwise(inputs, to: results[0]) { _ in value }
+        }))
+  }
+}
+
+extension Call {
+  /// A number in 0...1.
+  func probability(_ position: Int) throws -> Double {
+    let value = try double(position)
+    guard (0...1).contains(value) else { throw mismatch(position, "a probability in 0...1") }
+    return value
+  }
+}
+
+/// A kind of random numbers.
+enum RandomDraw: Sendable {
+  /// In 0..<1, multiples of the last place that the dtype has below 1, so that rounding never gives 1.
+  case uniform(bits: DType)
+  case normal
+  case integer(low: Int, high: Int)
+  case permutation
+
+  func check(_ call: OperatorCall, dtype: DType) throws {
+    switch self {
+    case .uniform, .normal:
+      guard dtype.isFloatingPoint else {
+        throw OperatorError(.dtype, call.target.name, "draws floating-point numbers, not \(dtype)")
+      }
+    case .integer(let low, let high):
+      guard low < high else {
+        throw OperatorError(.argument, call.target.name, "needs low < high, got \(low)..<\(high)")
+      }
+    case .permutation: break
+    }
+  }
+
+  /// Appends a kernel that draws a dense tensor of these sizes; float64 or int64.
+  func lower(_ sizes: [Int], _ builder: inout LoopBuilder) throws -> Operand {
+    let output: Operand
+    let count = sizes.reduce(1, *)
+    switch self {
+    case .uniform, .normal: output = builder.temporary(.float64, sizes)
+    case .integer, .permutation: output = builder.temporary(.int64, sizes)
+    }
+    builder.append(
+      .host(
+        HostKernel(name: "random", inputs: [], outputs: [output]) { _, outputs in
+          let (philox, start) = Generator.inUse.take(blocks: (count + 1) / 2)
+          fill(outputs[0], count) { index in
+            let block = philox.block(start &+ UInt64(index / 2))
+            return index % 2 == 0 ? (block[0], block[1]) : (block[2], block[3])
+          }
+        }))
+    return output
+  }
+
+  /// Writes `count` numbers, each made of two random words.
+  private func fill(_ memory: UnsafeMutableRawPointer, _ count: Int, _ words: (Int) -> (UInt32, UInt32)) {
+    switch self {
+    case .uniform(let dtype):
+      let places = dtype.significandBits
+      let scale = 1 / Double(1 << places)
+      let output = memory.assumingMemoryBound(to: Double.self)
+      for index in 0..<count {
+        let (high, low) = words(index)
+        output[index] = Double((UInt64(high) << 32 | UInt64(low)) >> UInt64(64 - places)) * scale
+      }
+    case .normal:
+      let output = memory.assumingMemoryBound(to: Double.self)
+      for index in 0..<count {
+        // Box and Muller's transform; the first number is never 0.
+        let (a, b) = words(index)
+        let radius = (-2 * Foundation.log((Double(a) + 0.5) / 0x1p32)).squareRoot()
+        output[index] = radius * Foundation.cos(2 * .pi * Double(b) / 0x1p32)
+      }
+    case .integer(let low, let high):
+      let width = UInt64(bitPattern: Int64(high &- low))
+      let output = memory.assumingMemoryBound(to: Int.self)
+      for index in 0..<count {
+        let (a, b) = words(index)
+        output[index] = low &+ Int(truncatingIfNeeded: (UInt64(a) << 32 | UInt64(b)).multipliedFullWidth(by: width).high)
+      }
+    case .permutation:
+      let output = memory.assumingMemoryBound(to: Int.self)
+      for index in 0..<count { output[index] = index }
+      for index in stride(from: count - 1, to: 0, by: -1) {
+        let (a, b) = words(index)
+        let other = Int((UInt64(a) << 32 | UInt64(b)).multipliedFullWidth(by: UInt64(index + 1)).high)
+        (output[index], output[other]) = (output[other], output[index])
+      }
+    }
+  }
+}
+
+extension DType {
+  fileprivate var significandBits: Int {
+    switch self {
+    case .float16: 11
+    case .bfloat16: 8
+    case .float32: 24
+    default: 53
+    }
+  }
+}
+
+extension Tensor {
+  /// Uniform in 0..<1.
+  public static func rand(
+    _ shape: [Int], dtype: DType = .float32, device: Device = .cpu, generator: Generator? = nil
+  ) throws -> Tensor {
+    try drawing(generator) { try OperatorLibrary.rand(Value(shape), .dtype(dtype), .none, .device(device)) }
+  }
+
+  /// Standard normal.
+  public static func randn(
+    _ shape: [Int], dtype: DType = .float32, device: Device = .cpu, generator: Generator? = nil
+  ) throws -> Tensor {
+    try drawing(generator) { try OperatorLibrary.randn(Value(shape), .dtype(dtype), .none, .device(device)) }
+  }
+
+  /// Uniform integers in a range.
+  public static func randint(
+    _ range: Range<Int>, _ shape: [Int], dtype: DType = .int64, device: Device = .cpu, generator: Generator? = nil
+  ) throws -> Tensor {
+    try drawing(generator) {
+      try OperatorLibrary.randintLow(
+        Value(range.lowerBound), Value(range.upperBound), Value(shape), .dtype(dtype), .none, .device(device))
+    }
+  }
+
+  /// 0..<n in random order.
+  public static func randperm(_ n: Int, device: Device = .cpu, generator: Generator? = nil) throws -> Tensor {
+    try drawing(generator) { try OperatorLibrary.randperm(Value(n), .dtype(.int64), .none, .device(device)) }
+  }
+
+  public func randLike() throws -> Tensor { try OperatorLibrary.randLike(.reference(self)) }
+  public func randnLike() throws -> Tensor { try OperatorLibrary.randnLike(.reference(self)) }
+
+  /// Overwrites this tensor with numbers uniform in a range.
+  @discardableResult
+  public func uniform_(from: Double = 0, to: Double = 1, generator: Generator? = nil) throws -> Tensor {
+    try Self.drawing(generator) {
+      try OperatorLibrary.uniform.inPlace(.reference(self), .double(from), .double(to))
+    }
+  }
+
+  /// Overwrites this tensor with normal numbers.
+  @discardableResult
+  public func normal_(mean: Double = 0, std: Double = 1, generator: Generator? = nil) throws -> Tensor {
+    try Self.drawing(generator) {
+      try OperatorLibrary.normal.inPlace(.reference(self), .double(mean), .double(std))
+    }
+  }
+
+  /// Overwrites this tensor with ones, of probability p, and zeros.
+  @discardableResult
+  public func bernoulli_(_ p: Double = 0.5, generator: Generator? = nil) throws -> Tensor {
+    try Self.drawing(generator) { try OperatorLibrary.bernoulli.inPlace(.reference(self), .double(p)) }
+  }
+
+  private static func drawing(_ generator: Generator?, _ body: () throws -> Tensor) rethrows -> Tensor {
+    try generator.map { try $0.use(body) } ?? body()
+  }
+}
