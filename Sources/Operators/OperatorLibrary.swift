@@ -12,8 +12,8 @@ public enum OperatorLibrary {
     arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
     piecewiseActivations, variances, scans, randoms, dropouts, batchNorms, classLosses, losses, layerNorms,
-    views, dimensionViews, partViews, splitViews, partScatters, copies, joining, matmuls,
-    dataReplacement,
+    views, dimensionViews, partViews, splitViews, partScatters, copies, joining, padding, indexing, embeddings,
+    matmuls, convolutions, dataReplacement,
   ]
 
   /// Operators by name, for text forms.
