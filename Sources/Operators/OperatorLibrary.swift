@@ -13,7 +13,7 @@ public enum OperatorLibrary {
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
     piecewiseActivations, variances, scans, randoms, dropouts, batchNorms, classLosses, losses, layerNorms,
     views, dimensionViews, partViews, splitViews, partScatters, copies, joining,
-    padding, indexing, advancedIndexing, embeddings,
+    padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     dataReplacement,
   ]
