@@ -11,7 +11,7 @@ public enum OperatorLibrary {
   private static let families: [[OperatorDefinition]] = [
     arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
-    piecewiseActivations, variances, scans, randoms, dropouts, batchNorms, classLosses, losses, layerNorms,
+    piecewiseActivations, logSigmoids, products, variances, scans, randoms, dropouts, batchNorms, classLosses, losses, layerNorms,
     views, dimensionViews, partViews, splitViews, partScatters, copies, joining, matmuls,
     dataReplacement,
   ]

@@ -55,7 +55,7 @@ extension OperatorLibrary {
               ])))
       })
   )
-  .derivative(of: "self", saving: ["target", "weight", "result1"]) { d in
+  .derivative(of: "self", saving: ["self", "target", "weight", "result1"]) { d in
     try nllLossBackward(
       .reference(d.gradient), d["self"], d["target"], d["weight"], d["reduction"], d["ignore_index"],
       .reference(d.results[1]))
@@ -116,7 +116,7 @@ extension OperatorLibrary {
               ])))
       })
   )
-  .derivative(of: "grad_output", saving: ["target", "weight", "total_weight"]) { d in
+  .derivative(of: "grad_output", saving: ["target", "weight"]) { d in
     let loss = try nllLossForward.several(
       .reference(d.gradient), d["target"], d["weight"], d["reduction"], d["ignore_index"])[0]
     return loss
@@ -133,15 +133,22 @@ extension OperatorLibrary {
     nll_loss_nd(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor
     """,
     .composite { call in
-      let input = try call.tensor(0)
-      guard (1...2).contains(input.rank) else {
+      let (input, target) = (try call.tensor(0), try call.tensor(1))
+      guard input.rank > 2 else { return .reference(try nllLoss.firstResult(call.arguments)) }
+      guard target.sizes == input.sizes.removing(at: 1) else {
         throw OperatorError(
-          .notImplemented, call.target.name, "takes [C] or [N, C] so far, got shape \(input.sizes); reshape to rows")
+          .shape, call.target.name, "a target of shape \(target.sizes) does not fit an input of shape \(input.sizes)")
       }
-      return .reference(try nllLoss.firstResult(call.arguments))
+      // As rows: [N, C, d…] → [N · d…, C]
+      let order = [0] + Array(2..<input.rank) + [1]
+      let rows = try input.permute(order).reshape([-1, input.sizes[1]])
+      let loss = try nllLoss.firstResult(
+        [.reference(rows), .reference(target.reshape([-1]))] + call.arguments.dropFirst(2))
+      return .reference(try call.lossReduction(3) == .none ? loss.reshape(target.sizes) : loss)
     })
 
-  /// The negative log-likelihood of the softmax along the classes: [N, C] or [C] logits and class indices [N] or [].
+  /// The negative log-likelihood of the softmax along the classes, dimension 1 of [N, C, …] or that of [C]. Targets are
+  /// class indices, or probabilities in the input's shape.
   public static let crossEntropyLoss = OperatorDefinition(
     """
     cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100, \
@@ -149,18 +156,58 @@ extension OperatorLibrary {
     """,
     .composite { call in
       let (input, target) = (try call.tensor(0), try call.tensor(1))
-      if input.sizes == target.sizes, target.dtype.isFloatingPoint {
-        throw OperatorError(.notImplemented, call.target.name, "takes class indices, not probabilities, so far")
+      let classes = input.rank == 1 ? 0 : 1
+      let smoothing = try call.double(5)
+      guard input.rank > 0, (0...1).contains(smoothing) else {
+        throw OperatorError(
+          .argument, call.target.name,
+          "needs logits [C] or [N, C, …] and a label smoothing in 0...1, got \(input.sizes) and \(smoothing)")
       }
-      guard try call.double(5) == 0 else {
-        throw OperatorError(.notImplemented, call.target.name, "does not smooth labels so far")
-      }
-      let logits = try logSoftmaxForward(
-        .reference(input), Value(input.rank == 1 ? 0 : 1), .bool(false))
-      return .reference(
-        try nllLossND(
-          .reference(logits), call.arguments[1], call.arguments[2], call.arguments[3], call.arguments[4]))
+      let logits = try logSoftmaxForward(.reference(input), Value(classes), .bool(false))
+      if input.sizes == target.sizes { return .reference(try crossEntropy(call, logits, ofProbabilities: target)) }
+      let loss = try nllLossND(.reference(logits), call.arguments[1], call.arguments[2], call.arguments[3], call.arguments[4])
+      if smoothing == 0 { return .reference(loss) }
+      let smooth = try smoothLoss(call, logits, classes)
+      return .reference(try loss * (1 - smoothing) + smooth * (smoothing / Double(input.shape[classes])))
     })
+
+  private static func crossEntropy(
+    _ call: OperatorCall, _ logits: Tensor, ofProbabilities target: Tensor
+  ) throws -> Tensor {
+    guard target.dtype.isFloatingPoint else {
+      throw OperatorError(.dtype, call.target.name, "probabilities must be floating point, got \(target.dtype)")
+    }
+    let classes = logits.rank == 1 ? 0 : 1
+    let smoothing = try call.double(5)
+    let count = logits.shape[classes]
+    let probabilities = smoothing == 0 ? target : try target * (1 - smoothing) + smoothing / Double(count)
+    var terms = try logits * probabilities
+    if let weight = try call.optionalTensor(2) { terms = try terms * weight.along(classes, rank: logits.rank) }
+    switch try call.lossReduction(3) {
+    case .none: return try -terms.sum([classes])
+    case .sum: return try -terms.sum()
+    case .mean: return try -terms.sum() / (Double(logits.elementCount) / Double(count))
+    }
+  }
+
+  /// The loss against all classes alike.
+  private static func smoothLoss(_ call: OperatorCall, _ logits: Tensor, _ classes: Int) throws -> Tensor {
+    let target = try call.tensor(1)
+    let weight = try call.optionalTensor(2)
+    let weighted = try weight.map { try logits * $0.along(classes, rank: logits.rank) } ?? logits
+    let isIgnored = try target.eq(call.int(4))
+    let terms = try -weighted.sum([classes]).maskedFill(isIgnored, 0)
+    switch try call.lossReduction(3) {
+    case .none: return terms
+    case .sum: return try terms.sum()
+    case .mean:
+      // The total of the weights of the targets: what the loss of zeros and ones counts.
+      let ones = try logits.zerosLike() - 1
+      let total = try nllLossND(
+        .reference(ones), call.arguments[1], call.arguments[2], Value(LossReduction.sum.rawValue), call.arguments[4])
+      return try terms.sum() / total
+    }
+  }
 
   /// The target classes of a call whose input is [N, C] or [C].
   private static func checkedTarget(_ call: OperatorCall, input: Tensor) throws -> Tensor {
@@ -228,6 +275,17 @@ private struct NLLRows {
 
   func access(_ output: Operand) -> LoopKernel.Access {
     .init(buffer: output.buffer, dtype: output.dtype, strides: [output.strides.first ?? 0], offset: output.offset)
+  }
+}
+
+extension [SymInt] {
+  fileprivate func removing(at position: Int) -> [SymInt] { Array(self[..<position] + self[(position + 1)...]) }
+}
+
+extension Tensor {
+  /// One element per class, placed to broadcast along the dimension of the classes.
+  fileprivate func along(_ dimension: Int, rank: Int) throws -> Tensor {
+    try view((0..<rank).map { $0 == dimension ? sizes[0] : 1 })
   }
 }
 
