@@ -35,7 +35,7 @@ public struct GradientFlow {
   private func passesGradient(_ node: Node, _ target: any Operator) -> Bool {
     if target === GetItem.shared { return node.arguments.first?.reference.map(requiring.contains) ?? false }
     guard node.metadata.gradMode != false, let definition = target as? OperatorDefinition, !definition.mutates,
-      let arguments = try? definition.schema.boundArguments(of: node)
+      let arguments = try? node.boundArguments()
     else { return false }
     return !differentiablePositions(definition, arguments).isEmpty
   }
@@ -43,14 +43,5 @@ public struct GradientFlow {
   private static func mayRequireGrad(_ value: MetaValue?) -> Bool {
     guard let value else { return true }
     return value.references.contains { $0.dtype.isFloatingPoint }
-  }
-}
-
-extension OperatorSchema {
-  /// A node's arguments, one per parameter.
-  ///
-  /// - Throws: `GraphError` naming the operator and the parameter where the node is no call that the schema allows.
-  public func boundArguments(of node: Node) throws(GraphError) -> [GraphArgument] {
-    try bind(node.arguments, keywords: node.keywordArguments.map { ($0.name, $0.value) })
   }
 }

@@ -37,7 +37,6 @@ public func aotFunction<each Input: TensorTree, each Output: TensorTree>(
 }
 
 /// A closure whose result is no tensor tree: calling it throws an error that says so.
-@_disfavoredOverload
 public func aotFunction<each Input: TensorTree, Output>(
   configuration: AOTConfiguration = .init(), file: String = #fileID, line: Int = #line,
   _ function: @escaping (repeat each Input) throws -> Output
@@ -57,11 +56,11 @@ public func aotFunction<each Input: TensorTree, Output>(
 /// either writes to.
 public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
   private let table: GuardTable<Output>
-  private let function: Unchecked<(repeat each Input) throws -> Output>
+  private let function: Closure
   private let mapOutput: @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
 
   /// The closure may capture tensors, which are not `Sendable`; it runs only while one thread holds the table's lock.
-  private struct Unchecked<Value>: @unchecked Sendable { let value: Value }
+  private struct Closure: @unchecked Sendable { let call: (repeat each Input) throws -> Output }
 
   init(
     _ configuration: AOTConfiguration, _ source: SourceLocation,
@@ -69,7 +68,7 @@ public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
     mapOutput: @escaping @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
   ) {
     self.table = GuardTable(configuration, source)
-    self.function = Unchecked(value: function)
+    self.function = Closure(call: function)
     self.mapOutput = mapOutput
   }
 
@@ -77,31 +76,26 @@ public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
   ///
   /// - Throws: What the closure throws; `CaptureError` and the compilers' errors, before anything is written.
   public func callAsFunction(_ input: repeat each Input) throws -> Output {
-    if table.runsEagerly { return try function.value(repeat each input) }
+    if table.runsEagerly { return try function.call(repeat each input) }
     let flat = FlatInput(repeat each input)
-    let entry = try table.entry(flat.tensors, flat.constants) { tensors in
-      try captured(tensors, repeat each input)
-    }
-    return try entry(flat.tensors)
+    return try entry(flat, (repeat each input))(flat.tensors)
   }
 
   /// The stages of the way for these arguments, compiling where no call has; nothing is run.
   public func stages(_ input: repeat each Input) throws -> AOTStages {
-    let flat = FlatInput(repeat each input)
-    return try table.entry(flat.tensors, flat.constants) { tensors in
-      try captured(tensors, repeat each input)
-    }.stages
+    try entry(FlatInput(repeat each input), (repeat each input)).stages
   }
 
   /// The number of signatures that the function is compiled for.
   public var entryCount: Int { table.entryCount }
 
-  /// Runs the closure on stand-ins for the tensors of `input`.
-  private func captured(_ tensors: [Tensor], _ input: repeat each Input) throws -> OutputTree<Output> {
-    var next = tensors.makeIterator()
-    let replace: (Tensor) -> Tensor = { next.next() ?? $0 }
-    let output = try function.value(repeat (each input).mapTensors(replace))
-    return try OutputTree(output, mapOutput)
+  /// The entry that fits; made, where there is none, by running the closure on stand-ins for the tensors of `input`.
+  private func entry(_ flat: FlatInput, _ input: (repeat each Input)) throws -> CompiledEntry<Output> {
+    try table.entry(flat.tensors, flat.constants) { tensors in
+      var next = tensors.makeIterator()
+      let replace: (Tensor) -> Tensor = { next.next() ?? $0 }
+      return try OutputTree(function.call(repeat (each input).mapTensors(replace)), mapOutput)
+    }
   }
 }
 

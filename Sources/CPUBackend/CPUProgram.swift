@@ -28,7 +28,12 @@ final class CPUProgram: LoopExecutable, @unchecked Sendable {
   private let temporaries: [(buffer: Int, offset: Int)]
   private let scratchByteCount: Int
   private let threadCount: Int
-  private let arenas = Mutex<[UnsafeMutableRawPointer]>([])
+  private let arenas = Mutex<[Arena]>([])
+
+  /// A block that one run at a time has: the table of base addresses, the temporaries, each thread's scratch.
+  private struct Arena: @unchecked Sendable {
+    let base: UnsafeMutableRawPointer
+  }
 
   private struct External {
     var buffer: Int
@@ -90,7 +95,7 @@ final class CPUProgram: LoopExecutable, @unchecked Sendable {
   }
 
   deinit {
-    arenas.withLock { for arena in $0 { arena.deallocate() } }
+    arenas.withLock { for arena in $0 { arena.base.deallocate() } }
     steps.deallocate()
   }
 
@@ -104,15 +109,14 @@ final class CPUProgram: LoopExecutable, @unchecked Sendable {
 
   // MARK: Arenas
 
-  /// A block that holds the table of base addresses, the temporaries, and each thread's scratch.
-  private func takeArena() -> UnsafeMutableRawPointer {
+  private func takeArena() -> Arena {
     if let arena = arenas.withLock({ $0.popLast() }) { return arena }
     let arena = UnsafeMutableRawPointer.allocate(
       byteCount: tableByteCount + arenaByteCount + threadCount * scratchByteCount, alignment: 64)
     let table = arena.bindMemory(to: UnsafeMutableRawPointer?.self, capacity: max(bufferCount, 1))
     table.initialize(repeating: nil, count: max(bufferCount, 1))
     for (buffer, offset) in temporaries { table[buffer] = arena + tableByteCount + offset }
-    return arena
+    return Arena(base: arena)
   }
 
   private var tableByteCount: Int {
@@ -128,7 +132,7 @@ final class CPUProgram: LoopExecutable, @unchecked Sendable {
     }
     let arena = takeArena()
     defer { arenas.withLock { $0.append(arena) } }
-    let table = arena.assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
+    let table = arena.base.assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
     for i in 0..<externalCount {
       let external = externals[i]
       guard addresses[external.position] != nil || external.isEmpty else {
@@ -136,7 +140,7 @@ final class CPUProgram: LoopExecutable, @unchecked Sendable {
       }
       table[external.buffer] = addresses[external.position]
     }
-    let scratch = arena + tableByteCount + arenaByteCount
+    let scratch = arena.base + tableByteCount + arenaByteCount
     for i in 0..<stepCount {
       switch steps[i] {
       case .loop(let plan, let checks):

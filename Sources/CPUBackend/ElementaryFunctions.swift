@@ -78,7 +78,7 @@ extension SIMD8<Float> {
 
   /// ln x; error below 1 ulp.
   @inline(__always) var logarithm: Self {
-    let isSubnormal = self .< 1.175_494_35e-38
+    let isSubnormal = self .< 0x1p-126
     let x = replacing(with: self * 8_388_608, where: isSubnormal)
     let raw = x.signedBits
     // Exponent and mantissa with the mantissa in √½…√2.

@@ -1,4 +1,5 @@
 import LoopIR
+import TensorCore
 
 extension LoopPlan {
   /// Runs some of the kernel's work items, in order.

@@ -68,7 +68,7 @@ struct MatrixView<Scalar> {
   var columnStride: Int
 
   @inline(__always) func at(_ row: Int, _ column: Int) -> UnsafeMutablePointer<Scalar> {
-    base + row &* rowStride &+ column &* columnStride
+    base + (row &* rowStride &+ column &* columnStride)
   }
 
   var transposed: Self { Self(base: base, rowStride: columnStride, columnStride: rowStride) }

@@ -51,7 +51,7 @@ struct CaptureInterpretation {
         throw OperatorError(
           .notImplemented, target.name, "is no tensor operator; calls of nested graphs must be inlined first")
       }
-      let arguments = try target.schema.boundArguments(of: node).map { try captured($0, usedBy: node) }
+      let arguments = try node.boundArguments().map { try captured($0, usedBy: node) }
       return try call(target, arguments, node)
     }
   }

@@ -30,34 +30,13 @@ extension AOTGraphCapture {
       try ending.copyIntoInputs(mutations.infos)
       try ending.finish()
 
-      var graph = recorder.tracer.graph
-      graph.replaceUnneededHistories(GradientFlow(graph, placeholders: wantsGradient))
-      try graph.eraseDeadCode()
+      var functional = module
+      functional.graph = recorder.tracer.graph
+      try FunctionalPasses(requiresGrad: wantsGradient).pipeline.run(on: &functional)
       let meta = ViewAndMutationMeta(
         inputs: mutations.infos, outputs: outputs.infos, intermediateBaseCount: outputs.intermediateBases.count,
         gradModeAfter: gradModeAfter)
-      return FunctionalGraph(module: GraphModule(graph, attributes: module.attributes), meta: meta)
-    }
-  }
-}
-
-extension Graph {
-  /// Replaces `with_data` by its data where the history that it keeps leads to no gradient.
-  mutating func replaceUnneededHistories(_ flow: GradientFlow) {
-    for id in nodes where self[id].calls(OperatorLibrary.withData) {
-      let references = self[id].arguments.compactMap(\.reference)
-      if references.count == 2, !flow.requiresGrad(references[0]) { replaceAllUses(of: id, with: references[1]) }
-    }
-  }
-
-  /// Removes calls that nothing uses and that do nothing else.
-  mutating func eraseDeadCode() throws {
-    for id in nodes.reversed() where !hasUsers(id) {
-      switch self[id].kind {
-      case .callFunction(let target) where target.isPure: try erase(id)
-      case .getAttribute: try erase(id)
-      default: continue
-      }
+      return FunctionalGraph(module: functional, meta: meta)
     }
   }
 }

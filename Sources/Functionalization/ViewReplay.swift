@@ -49,7 +49,7 @@ struct ViewReplay {
     let trial: [Tensor]
     do {
       trial = try recorder.unrecorded { try Self.results(target, arguments, of: source) }
-    } catch where !source.isContiguous && !target.dependsOnStrides {
+    } catch  where !source.isContiguous && !target.dependsOnStrides {
       // A functional value may lie in memory otherwise than the tensor it stands for. Elements in row-major order have
       // every view.
       source = try source.contiguous()

@@ -15,7 +15,9 @@ extension FunctionalGraph {
   public func differentiated() throws -> JointGraph {
     var forward = module.graph
     let outputs = forward.result.elements ?? []
-    let descriptors = forward.outputDescriptors
+    let descriptors = outputs.indices.map { index in
+      forward.outputDescriptors.indices.contains(index) ? forward.outputDescriptors[index] : .output(index)
+    }
     if let output = forward.output { try forward.erase(output) }
     let primals = forward.placeholders
     for (index, primal) in primals.enumerated() { forward.rename(primal, to: "primals_\(index + 1)") }
@@ -27,10 +29,10 @@ extension FunctionalGraph {
     var differentiableOutputs: [Int] = []
     for (index, output) in outputs.enumerated() {
       guard let node = output.reference, let value = tracer.graph[metadata: node].tensor,
-        flow.requiresGrad(node), isDifferentiable(descriptors[safe: index])
+        flow.requiresGrad(node), isDifferentiable(descriptors[index])
       else { continue }
       differentiableOutputs.append(index)
-      let descriptor = Descriptor.tangent(of: descriptors[safe: index] ?? .output(index))
+      let descriptor = Descriptor.tangent(of: descriptors[index])
       let tangent = try tracer.placeholder(
         "tangents_\(differentiableOutputs.count)", value.tangent, descriptor: descriptor)
       sweep.seed(node, with: tangent)
@@ -40,8 +42,9 @@ extension FunctionalGraph {
       return try primals.map { try sweep.gradient(at: $0) }
     }
     try tracer.output(
-      .tuple(outputs.map { try tracer.value(of: $0) } + gradients.map { $0.map { .reference($0) } ?? .none }),
-      descriptors: outputs.indices.map { descriptors[safe: $0] ?? .output($0) }
+      .tuple(
+        outputs.map { $0.map { tracer.value(of: $0) ?? .none } } + gradients.map { $0.map { .reference($0) } ?? .none }),
+      descriptors: descriptors
         + primals.indices.map { .gradient(of: tracer.graph[metadata: primals[$0]].descriptor ?? .input($0)) })
 
     var joint = JointGraph(
@@ -49,12 +52,13 @@ extension FunctionalGraph {
       differentiableOutputs: differentiableOutputs)
     joint.module.graph = tracer.graph
     joint.module.graph.keepOverwrittenPrimals(zip(primals, meta.inputs).filter(\.1.mutatesData).map(\.0))
-    try JointPasses.run(&joint)
+    try JointPasses.pipeline.run(on: &joint.module)
+    try joint.eraseDeadTangents()
     return joint
   }
 
   /// Whether eager autograd would give an output a history. The meta data does not say for bases of outputs and for inputs.
-  private func isDifferentiable(_ descriptor: Descriptor?) -> Bool {
+  private func isDifferentiable(_ descriptor: Descriptor) -> Bool {
     if case .output(let index) = descriptor, meta.outputs.indices.contains(index) {
       return meta.outputs[index].requiresGrad
     }
@@ -65,7 +69,8 @@ extension FunctionalGraph {
 extension TensorMeta {
   /// The metadata of a gradient for this value: dense, in the value's order of dimensions where that is dense too.
   fileprivate var tangent: TensorMeta {
-    let layout = layout.isNonOverlappingAndDense ? Layout(sizes: sizes, strides: layout.strides) : Layout(contiguous: sizes)
+    let layout =
+      layout.isNonOverlappingAndDense ? Layout(sizes: sizes, strides: layout.strides) : Layout(contiguous: sizes)
     return TensorMeta(dtype: dtype, layout: layout, device: device)
   }
 }

@@ -11,7 +11,7 @@ struct ReverseSweep {
   private var arrived: [NodeID: [Tensor]] = [:]
   /// Gradients of the elements of lists and tuples, summed.
   private var elementGradients: [NodeID: [Int: [Tensor]]] = [:]
-  private var currentMetadata: NodeMetadata { annotation.metadata }
+  /// What new nodes get.
   private let annotation = Annotation()
 
   private final class Annotation {
@@ -39,7 +39,8 @@ struct ReverseSweep {
       annotation.metadata = Self.backwardMetadata(of: node)
       do {
         if let index = tracer.graph.getItemIndex(of: id), let sequence = node.arguments[0].reference {
-          if let gradient = try gradient(at: id) { elementGradients[sequence, default: [:]][index, default: []].append(gradient) }
+          guard let gradient = try gradient(at: id) else { continue }
+          elementGradients[sequence, default: [:]][index, default: []].append(gradient)
         } else if let definition = target as? OperatorDefinition {
           try differentiate(id, node, definition)
         }
@@ -70,14 +71,15 @@ struct ReverseSweep {
       gradients = [try gradient(at: id)]
     case .list(let elements), .tuple(let elements):
       let perElement = elementGradients.removeValue(forKey: id) ?? [:]
-      results = elements.compactMap(\.reference)
+      // What a call does not give keeps its place.
+      results = try elements.map { try $0.reference ?? Tensor(fake: TensorMeta(dtype: .float32, sizes: [0])) }
       gradients = try elements.indices.map { index in
         try perElement[index].flatMap { try $0.dropFirst().reduce($0[0]) { try $0 + $1 } }
       }
     default: return
     }
     guard gradients.contains(where: { $0 != nil }) else { return }
-    let bound = try target.schema.boundArguments(of: node)
+    let bound = try node.boundArguments()
     let needed = flow.differentiablePositions(target, bound)
     let arguments = try bound.map { argument in
       try argument.map { (input: NodeID) throws -> Value in

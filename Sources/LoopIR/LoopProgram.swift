@@ -95,7 +95,7 @@ public struct LoopKernel: Hashable, Sendable {
   }
 
   public struct Reduction: Hashable, Sendable {
-    public enum Operation: String, CaseIterable, Hashable, Sendable {
+    public enum Operation: String, CaseIterable, Hashable, Sendable, BitwiseCopyable {
       case sum, product
       /// A NaN anywhere gives NaN.
       case minimum, maximum

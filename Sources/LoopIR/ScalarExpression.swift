@@ -22,7 +22,7 @@ public indirect enum ScalarExpression: Hashable, Sendable {
 }
 
 /// Operations on one number. Those on floating-point numbers alone expect one.
-public enum UnaryOperation: String, CaseIterable, Hashable, Sendable {
+public enum UnaryOperation: String, CaseIterable, Hashable, Sendable, BitwiseCopyable {
   case negate, absolute, sign, reciprocal
   case exp, expm1, log, log1p, log2, log10
   case sqrt, rsqrt, sin, cos, tanh, erf
@@ -36,7 +36,7 @@ public enum UnaryOperation: String, CaseIterable, Hashable, Sendable {
 }
 
 /// Operations on two numbers of one dtype.
-public enum BinaryOperation: String, CaseIterable, Hashable, Sendable {
+public enum BinaryOperation: String, CaseIterable, Hashable, Sendable, BitwiseCopyable {
   case add, subtract, multiply
   /// Floating point: IEEE division. Integers: rounded toward zero; 0 where the divisor is 0.
   case divide

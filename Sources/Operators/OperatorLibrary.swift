@@ -11,8 +11,11 @@ public enum OperatorLibrary {
   private static let families: [[OperatorDefinition]] = [
     arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
-    piecewiseActivations, logSigmoids, products, variances, scans, randoms, dropouts, batchNorms, classLosses, losses, layerNorms,
-    views, dimensionViews, partViews, splitViews, partScatters, copies, joining, matmuls,
+    piecewiseActivations, logSigmoids, products, variances, scans, randoms, dropouts, batchNorms,
+    classLosses, losses, layerNorms,
+    views, dimensionViews, partViews, splitViews, partScatters, copies, joining,
+    padding, indexing, advancedIndexing, embeddings,
+    matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     dataReplacement,
   ]
 

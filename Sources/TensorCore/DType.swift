@@ -1,5 +1,5 @@
 /// The type of a tensor's elements.
-public enum DType: UInt8, CaseIterable, Hashable, Sendable {
+public enum DType: UInt8, CaseIterable, Hashable, Sendable, BitwiseCopyable {
   case bool, uint8, int8, int16, int32, int64
   case float16, bfloat16, float32, float64
 

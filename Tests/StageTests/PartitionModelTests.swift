@@ -1,3 +1,4 @@
+import AOTArtifacts
 import GraphIR
 import Partitioning
 import TensorCore

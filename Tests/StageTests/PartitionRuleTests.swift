@@ -1,3 +1,4 @@
+import AOTArtifacts
 import GraphIR
 import Partitioning
 import TensorCore
@@ -318,7 +319,9 @@ final class PartitionRuleTests: XCTestCase {
 
   func testWhatIsNoJointGraphIsRefused() throws {
     func assertRefused(_ graph: Graph, count: Int = 1, _ message: String, line: UInt = #line) {
-      for partition in [MinCutPartition().partition, DefaultPartition().partition] {
+      for partition in [
+        MinCutPartition().partition(_:forwardOutputCount:), DefaultPartition().partition(_:forwardOutputCount:),
+      ] {
         XCTAssertThrowsError(try partition(graph, count), line: line) {
           XCTAssertTrue("\($0)".contains(message), "\($0)", line: line)
         }

@@ -29,7 +29,7 @@ public func backward(
   guard DispatchContext.current.mode == nil else {
     throw AutogradError(
       .notCapturable,
-      "backward() writes to leaves' grad, which a captured function cannot; use grad(of:withRespectTo:) and return the gradients"
+      "backward() writes to leaves' grad, which a captured function cannot; use grad(of:with:) and return the gradients"
     )
   }
   let roots = try Root.list(outputs, gradients: gradients)
@@ -56,7 +56,7 @@ public func backward(
 ///   - allowUnused: Whether an input that no output depends on gives nil rather than an error.
 /// - Throws: `AutogradError`; whatever an operator, a hook or a custom function throws.
 public func grad(
-  of outputs: [Tensor], withRespectTo inputs: [Tensor], gradients: [Tensor?]? = nil, retainGraph: Bool? = nil,
+  of outputs: [Tensor], with inputs: [Tensor], gradients: [Tensor?]? = nil, retainGraph: Bool? = nil,
   createGraph: Bool = false, allowUnused: Bool = false
 ) throws -> [Tensor?] {
   let mode = DispatchContext.current.mode
@@ -78,15 +78,21 @@ public func grad(
   return results
 }
 
-/// The gradient of `output` with respect to one tensor; see `grad(of:withRespectTo:)` for several.
+/// The gradients of `output` with respect to several tensors, all of which it must depend on; see above.
 public func grad(
-  of output: Tensor, withRespectTo input: Tensor, gradient: Tensor? = nil, retainGraph: Bool? = nil,
+  of output: Tensor, with inputs: [Tensor], gradient: Tensor? = nil, retainGraph: Bool? = nil,
+  createGraph: Bool = false
+) throws -> [Tensor] {
+  try grad(of: [output], with: inputs, gradients: [gradient], retainGraph: retainGraph, createGraph: createGraph)
+    .compactMap(\.self)
+}
+
+/// The gradient of `output` with respect to one tensor; see above.
+public func grad(
+  of output: Tensor, with input: Tensor, gradient: Tensor? = nil, retainGraph: Bool? = nil,
   createGraph: Bool = false
 ) throws -> Tensor {
-  let results = try grad(
-    of: [output], withRespectTo: [input], gradients: [gradient], retainGraph: retainGraph, createGraph: createGraph)
-  guard let result = results[0] else { preconditionFailure("an unused input throws") }
-  return result
+  try grad(of: output, with: [input], gradient: gradient, retainGraph: retainGraph, createGraph: createGraph)[0]
 }
 
 /// Where a backward pass starts.
