@@ -124,7 +124,7 @@ extension OperatorLibrary {
         shape: { call in
           let gradient = try call.tensor(0)
           let meta = TensorMeta(dtype: gradient.dtype, sizes: try call.symInts(1), device: gradient.device)
-          _ = try meta.layout.requiredElementCount()
+          _ = try meta.layout.requiredByteCount(meta.dtype)
           let place = try part.layout(of: meta.layout, call, at: 2)
           guard place.sizes == gradient.sizes else {
             throw OperatorError(

@@ -230,7 +230,7 @@ enum PartView: Sendable {
         "sizes, strides and offset must not be negative, got \(sizes), \(strides), \(offset)")
     }
     let result = Layout(sizes: sizes, strides: strides, offset: offset)
-    _ = try result.requiredElementCount()
+    _ = try result.requiredByteCount(.uint8)
     return result
   }
 }
