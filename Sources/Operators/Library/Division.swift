@@ -72,11 +72,11 @@ extension OperatorLibrary {
 
   /// The remainder that goes with division rounded toward zero: it has the dividend's sign.
   public static let fmod = dividing("fmod.Tensor(Tensor self, Tensor other) -> Tensor") { truncatedRemainder($0, $1) }
-  .derivative(of: "self") { $0.gradient }
-  .derivative(of: "other", saving: ["self", "other"]) { d in
-    try -d.gradient * divMode(d["self"], d["other"], .string("trunc"))
-  }
-  .inPlaceVariant()
+    .derivative(of: "self") { $0.gradient }
+    .derivative(of: "other", saving: ["self", "other"]) { d in
+      try -d.gradient * divMode(d["self"], d["other"], .string("trunc"))
+    }
+    .inPlaceVariant()
 
   public static let fmodScalar = dividing("fmod.Scalar(Tensor self, Scalar other) -> Tensor") {
     truncatedRemainder($0, $1)
@@ -160,7 +160,8 @@ private struct DivisionKernel: Sendable {
   @Sendable func shape(_ call: OperatorCall) throws -> [TensorMeta?] { try kernel.shape(call) }
 
   @Sendable func lower(_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws {
-    if try !computingDType(call).isFloatingPoint, let divisor = call.arguments[1].reference, results[0].elementCount > 0 {
+    if try !computingDType(call).isFloatingPoint, let divisor = call.arguments[1].reference, results[0].elementCount > 0
+    {
       let name = call.target.name
       let isZero = builder.temporary(.bool, [])
       builder.rows(

@@ -54,7 +54,8 @@ extension Tensor {
     edge[dimension] = 1
     let one = try newOnes(edge)
     let before = try Tensor.cat([one, narrow(dimension, from: 0, length: length - 1)], dimension: dimension)
-    let after = try Tensor.cat([one, flip([dimension]).narrow(dimension, from: 0, length: length - 1)], dimension: dimension)
+    let after = try Tensor.cat(
+      [one, flip([dimension]).narrow(dimension, from: 0, length: length - 1)], dimension: dimension)
     let others = try before.cumprod(dimension) * after.cumprod(dimension).flip([dimension])
     return try eq(0).any([dimension], keepDimensions: true).selecting(others, product / self)
   }

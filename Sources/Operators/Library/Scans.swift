@@ -6,30 +6,38 @@ extension OperatorLibrary {
   static let scans = [cumsum, cumprod, linearRecurrence]
 
   /// Sums of the elements up to each, along a dimension. Integers and bool accumulate and give int64.
-  public static let cumsum = scan("cumsum") { $0 + $1 } integers: { $0 &+ $1 }
-    .derivative { d in
-      let rank = d.gradient.rank
-      guard rank > 0 else { return d.gradient }
-      let dimension = try d.call.dimension(1, rank: rank)
-      return try d.gradient.flip([dimension]).cumsum(dimension).flip([dimension])
-    }
-    .inPlaceVariant()
+  public static let cumsum = scan("cumsum") {
+    $0 + $1
+  } integers: {
+    $0 &+ $1
+  }
+  .derivative { d in
+    let rank = d.gradient.rank
+    guard rank > 0 else { return d.gradient }
+    let dimension = try d.call.dimension(1, rank: rank)
+    return try d.gradient.flip([dimension]).cumsum(dimension).flip([dimension])
+  }
+  .inPlaceVariant()
 
   /// Products of the elements up to each, along a dimension.
-  public static let cumprod = scan("cumprod") { $0 * $1 } integers: { $0 &* $1 }
-    .derivative(saving: ["self"]) { d in
-      let input = try d.tensor("self").converted(to: d.gradient.dtype)
-      guard input.rank > 0 else { return d.gradient }
-      let dimension = try d.call.dimension(1, rank: input.rank)
-      // The product before each element, times the sum of later gradients, each times the elements in between: exact where
-      // elements are 0 too.
-      let before = try input.shifted(dimension, filledWith: 1).cumprod(dimension)
-      let reversed = try input.flip([dimension]).shifted(dimension, filledWith: 0)
-      let later = try linearRecurrence(
-        .reference(reversed), .reference(d.gradient.flip([dimension])), Value(dimension))
-      return try before * later.flip([dimension])
-    }
-    .inPlaceVariant()
+  public static let cumprod = scan("cumprod") {
+    $0 * $1
+  } integers: {
+    $0 &* $1
+  }
+  .derivative(saving: ["self"]) { d in
+    let input = try d.tensor("self").converted(to: d.gradient.dtype)
+    guard input.rank > 0 else { return d.gradient }
+    let dimension = try d.call.dimension(1, rank: input.rank)
+    // The product before each element, times the sum of later gradients, each times the elements in between: exact where
+    // elements are 0 too.
+    let before = try input.shifted(dimension, filledWith: 1).cumprod(dimension)
+    let reversed = try input.flip([dimension]).shifted(dimension, filledWith: 0)
+    let later = try linearRecurrence(
+      .reference(reversed), .reference(d.gradient.flip([dimension])), Value(dimension))
+    return try before * later.flip([dimension])
+  }
+  .inPlaceVariant()
 
   /// y[i] = factor[i] · y[i - 1] + term[i] along a dimension, with y[-1] = 0. Not in ATen: what the derivative of `cumprod`
   /// takes.
