@@ -67,7 +67,8 @@ extension OperatorLibrary {
         let channels = try channelCount(call, input)
         guard gradient.sizes == input.sizes else {
           throw OperatorError(
-            .shape, call.target.name, "a gradient of shape \(gradient.sizes) does not fit an input of shape \(input.sizes)")
+            .shape, call.target.name,
+            "a gradient of shape \(gradient.sizes) does not fit an input of shape \(input.sizes)")
         }
         let mask = try call.bools(9)
         guard mask.count == 3 else { throw call.mismatch(9, "3 bools") }
@@ -123,12 +124,15 @@ extension OperatorLibrary {
           let output = TensorMeta(
             dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)
           guard updatesStatistics else { return [output, statistics, statistics] }
-          return try [output, statistics, statistics] + [3, 4].map {
-            TensorMeta(dtype: try call.tensor($0).dtype, sizes: [channels], device: input.device)
-          }
+          return try [output, statistics, statistics]
+            + [3, 4].map {
+              TensorMeta(dtype: try call.tensor($0).dtype, sizes: [channels], device: input.device)
+            }
         },
         lowering: { call, results, builder in
-          let (momentum, eps) = (try call.double(schema.parameters.count - 2), try call.double(schema.parameters.count - 1))
+          let (momentum, eps) = (
+            try call.double(schema.parameters.count - 2), try call.double(schema.parameters.count - 1)
+          )
           let running = try meanPosition.map { [try call.reference($0), try call.reference($0 + 1)] } ?? []
           let lowering = BatchNormLowering(input: try call.reference(0), weight: try call.optionalReference(1))
           let bias = try call.optionalReference(2)
@@ -141,7 +145,9 @@ extension OperatorLibrary {
         }))
     return definition.derivative(
       of: "input", "weight", "bias",
-      saving: ["input", "weight"] + (meanPosition == nil ? [] : ["running_mean", "running_var"]) + ["result1", "result2"]
+      saving: ["input", "weight"] + (meanPosition == nil ? [] : ["running_mean", "running_var"]) + [
+        "result1", "result2",
+      ]
     ) { d -> [Value] in
       guard let gradient = d.gradients[0] else { return [.none, .none, .none] }
       let mask = ["input", "weight", "bias"].map { Value.bool(d.isNeeded($0)) }
