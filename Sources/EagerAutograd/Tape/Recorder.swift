@@ -112,8 +112,8 @@ enum Recorder {
     for (index, result) in results.enumerated() where kept.contains(index) {
       guard let tensor = result.reference else { continue }
       var history = SavedTensor.History.result(index)
-      if call.target.mutates, tensor.isView, let edge = try tensor.gradientEdge() {
-        history = .resultThroughView(WeakEdge(edge))
+      if call.target.mutates {
+        history = SavedTensor.history(ofResult: index, writtenTo: tensor)
       } else if !tensor.dtype.isFloatingPoint {
         history = .none
       }

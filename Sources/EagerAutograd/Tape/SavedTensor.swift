@@ -11,8 +11,9 @@ struct SavedTensor {
     case edge(GradientEdge)
     /// The tensor is this result of the step that the saving function belongs to.
     case result(Int)
-    /// As `result`, where the step wrote through a view: the history leads through the view's base.
-    case resultThroughView(WeakEdge)
+    /// As `result`, where the step wrote through a view: the history leads through that of the view's base, which is
+    /// what calls the saving function.
+    case resultThroughView(base: WeakEdge, ViewChain)
   }
 
   private let storage: Storage
@@ -39,6 +40,12 @@ struct SavedTensor {
     if DispatchContext.current.mode != nil { self.original = WeakReference(tensor) }
   }
 
+  /// The history of a result that was written through a view of a base.
+  static func history(ofResult index: Int, writtenTo tensor: Tensor) -> History {
+    guard let record = tensor.viewRecord, let base = record.base.autogradState?.history else { return .result(index) }
+    return .resultThroughView(base: WeakEdge(base), ViewChain(record))
+  }
+
   /// The functions that keeping the tensor keeps alive.
   func handOver(_ pending: inout [AnyObject]) {
     pending.append(storage)
@@ -57,12 +64,16 @@ struct SavedTensor {
     case .none: edge = nil
     case .edge(let known): edge = known
     case .result(let index): edge = GradientEdge(function, inputIndex: index)
-    case .resultThroughView(let weak): edge = weak.edge
+    case .resultThroughView(let weak, let chain): edge = try weak.edge.flatMap { try derived($0, chain) }
     }
     if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
     let tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype)
     if let edge, DispatchContext.current.recordsGradients { tensor.autogradMeta = AutogradState(history: edge) }
     return tensor
+  }
+
+  private func derived(_ base: GradientEdge, _ chain: ViewChain) throws -> GradientEdge? {
+    try base.function.inputMetadata[base.inputIndex].map { try ViewHistory.derived(from: base, base: $0, chain).edge }
   }
 
   private func modifiedError(_ function: GradientFunction) -> AutogradError {
