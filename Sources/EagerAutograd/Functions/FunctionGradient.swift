@@ -18,7 +18,7 @@ final class FunctionGradient: GradientFunction {
 
   deinit {
     DeferredRelease.release { pending in
-      for tensor in saved { tensor.handOver(&pending) }
+      pending += saved as [AnyObject]
       handOverEdges(&pending)
       saved = []
     }

@@ -4,7 +4,7 @@ import TensorCore
 
 /// A tensor kept for the backward pass, as memory and history rather than as the object: the object may come to refer to
 /// the function that saves it, and both would live for ever.
-struct SavedTensor {
+final class SavedTensor {
   /// What the saved tensor's own gradient needs, for a backward pass that is itself differentiated.
   enum History {
     case none
@@ -20,9 +20,9 @@ struct SavedTensor {
   private let layout: Layout
   private let dtype: DType
   private let version: Int
-  private var history: History
+  private let history: History
   /// The tensor itself while calls are intercepted: an interceptor knows tensors by identity, and keeps them alive.
-  private var original: WeakReference<Tensor>?
+  private let original: WeakReference<Tensor>?
 
   /// - Throws: `AutogradError` with code `inferenceTensor` for a tensor made in inference mode.
   init(_ tensor: Tensor, history: History, savedBy name: OperatorName?) throws {
@@ -37,7 +37,7 @@ struct SavedTensor {
     self.dtype = tensor.dtype
     self.version = tensor.storage.version
     self.history = history
-    if DispatchContext.current.mode != nil { self.original = WeakReference(tensor) }
+    self.original = DispatchContext.current.mode == nil ? nil : WeakReference(tensor)
   }
 
   /// The history of a result that was written through a view of a base.
@@ -46,11 +46,8 @@ struct SavedTensor {
     return .resultThroughView(base: WeakEdge(base), ViewChain(record))
   }
 
-  /// The functions that keeping the tensor keeps alive.
-  func handOver(_ pending: inout [AnyObject]) {
-    pending.append(storage)
-    if case .edge(let edge) = history { pending.append(edge.function) }
-  }
+  /// The function that keeping the tensor keeps alive.
+  var keptFunction: GradientFunction? { if case .edge(let edge) = history { edge.function } else { nil } }
 
   /// The tensor, if its memory still holds what was saved.
   ///
