@@ -41,7 +41,8 @@ let package = Package(
     layer("AOTAutograd", imports: artifacts + stages),
     layer("AOTAutogradTesting", imports: artifacts + stages + ["AOTAutograd"]),
     .executableTarget(
-      name: "aot", dependencies: everything.map { .init(stringLiteral: $0) }, swiftSettings: settings),
+      name: "aot", dependencies: everything.map { .init(stringLiteral: $0) }, exclude: ["Data/embed.swift"],
+      swiftSettings: settings),
     tests("TensorCoreTests", of: ["TensorCore"]),
     tests("LoopIRTests", of: kernels),
     tests("GraphIRTests", of: ["TensorCore", "GraphIR"]),
@@ -49,7 +50,7 @@ let package = Package(
     tests("EagerAutogradTests", of: library + ["EagerAutograd", "AOTAutogradTesting"]),
     tests("StageTests", of: artifacts + stages),
     tests("AOTAutogradTests", of: everything),
-    tests("CommandLineTests", of: ["aot"]),
+    tests("CommandLineTests", of: everything + ["aot"]),
   ],
   swiftLanguageModes: [.v6]
 )

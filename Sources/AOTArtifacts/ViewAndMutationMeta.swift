@@ -41,12 +41,15 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var mutationsUnderNoGrad: Bool
     /// The layout after the call, where it changed.
     public var layoutAfter: Layout?
+    /// The calls such as `t_` that changed it, in order, as the views whose layouts they give.
+    public var layoutChanges: [ViewStep]
+    /// A new value has the sizes that the input had before its layout changed.
     public var mutation: Mutation
 
     public init(
       requiresGrad: Bool, isLeaf: Bool, mutatesData: Bool = false, mutatesMetadata: Bool = false,
       mutationsHiddenFromAutograd: Bool = false, mutationsUnderNoGrad: Bool = false, layoutAfter: Layout? = nil,
-      mutation: Mutation = .none
+      layoutChanges: [ViewStep] = [], mutation: Mutation = .none
     ) {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
@@ -55,6 +58,7 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
       self.mutationsHiddenFromAutograd = mutationsHiddenFromAutograd
       self.mutationsUnderNoGrad = mutationsUnderNoGrad
       self.layoutAfter = layoutAfter
+      self.layoutChanges = layoutChanges
       self.mutation = mutation
     }
   }
@@ -76,7 +80,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     }
 
     public var kind: Kind
-    /// The views that lead from the base to this output.
+    /// The views that lead from the base to this output. Of an input, they start from the layout that it had before the call.
+    /// None for a second mention of one and the same tensor.
     public var views: [ViewStep]
     /// nil for a constant.
     public var meta: TensorMeta?

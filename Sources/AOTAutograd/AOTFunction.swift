@@ -37,7 +37,6 @@ public func aotFunction<each Input: TensorTree, each Output: TensorTree>(
 }
 
 /// A closure whose result is no tensor tree: calling it throws an error that says so.
-@_disfavoredOverload
 public func aotFunction<each Input: TensorTree, Output>(
   configuration: AOTConfiguration = .init(), file: String = #fileID, line: Int = #line,
   _ function: @escaping (repeat each Input) throws -> Output

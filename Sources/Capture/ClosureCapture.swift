@@ -51,11 +51,10 @@ private final class CaptureSession {
 
   init(source: SourceLocation) {
     self.source = source
-    let locator = SourceLocator(fallback: source)
     let startsWithGrad = DispatchContext.current.isGradEnabled
     tracer.annotate = { _ in
       let isGradEnabled = DispatchContext.current.isGradEnabled
-      return NodeMetadata(source: locator.current(), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled)
+      return NodeMetadata(source: SourceLocator.current(fallback: source), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled)
     }
     tracer.liftUnknown = { [unowned self] in try lift($0) }
   }

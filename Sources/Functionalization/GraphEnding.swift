@@ -18,13 +18,11 @@ struct GraphEnding {
       replay: interpretation.replay, visible: interpretation.inputValues + interpretation.constantValues)
   }
 
-  /// Returns the new value of each input that the runtime is to write to, in the sizes that the tensor has at the end.
+  /// Returns the new value of each input that the runtime is to write to.
   mutating func returnMutatedInputs(_ infos: [ViewAndMutationMeta.InputInfo]) throws {
     for (index, info) in infos.enumerated() where info.mutation == .outOfGraph {
-      let view = interpretation.inputs[index].view
-      let value = try recorder.with(view.memory.writes.last) {
-        try returned.elements(interpretation.replay.read(view))
-      }
+      let base = interpretation.inputs[index].view.base
+      let value = try recorder.with(base.memory.writes.last) { try returned.elements(base.value) }
       append(value, .mutated(descriptor(ofInput: index)))
     }
   }

@@ -17,6 +17,7 @@ struct InputMutations {
       var info = ViewAndMutationMeta.InputInfo(requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf)
       if input.view !== base {
         info.mutatesMetadata = true
+        info.layoutChanges = input.view.steps
         let layout = try input.view.eagerMeta.layout
         info.layoutAfter = layout == base.memory.eager.layout ? nil : layout
       }

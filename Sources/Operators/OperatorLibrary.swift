@@ -12,8 +12,10 @@ public enum OperatorLibrary {
     arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
     piecewiseActivations, variances, scans, randoms, dropouts, batchNorms, classLosses, losses, layerNorms,
-    views, dimensionViews, partViews, splitViews, partScatters, copies, joining, padding, indexing, embeddings,
-    matmuls, convolutions, dataReplacement,
+    views, dimensionViews, partViews, splitViews, partScatters, copies, joining,
+    padding, indexing, advancedIndexing, embeddings,
+    matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
+    dataReplacement,
   ]
 
   /// Operators by name, for text forms.

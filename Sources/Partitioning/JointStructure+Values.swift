@@ -59,9 +59,7 @@ extension JointStructure {
   func byteCount(of value: MetaValue, at position: Int) throws(GraphError) -> Int {
     switch value {
     case .reference(let tensor):
-      guard let count = try? tensor.layout.requiredElementCount() else { throw tooLarge(position) }
-      let (bytes, overflow) = count.multipliedReportingOverflow(by: tensor.dtype.byteCount)
-      if overflow { throw tooLarge(position) }
+      guard let bytes = try? tensor.layout.requiredByteCount(tensor.dtype) else { throw tooLarge(position) }
       return bytes
     case .bool, .int, .double: return 8
     case .list(let parts), .tuple(let parts):

@@ -87,24 +87,16 @@ public struct Layout: Hashable, Sendable {
     return low.value..<(high.value + 1)
   }
 
-  /// The number of storage elements needed to hold the layout.
+  /// The bytes of the storage that the layout needs for elements of a type.
   ///
-  /// - Throws: `TensorError` where a size is negative or the count does not fit into an `Int`.
-  public func requiredElementCount() throws(TensorError) -> Int {
-    if let negative = sizes.first(where: { $0 < 0 }) {
-      throw TensorError(.invalidSize, "sizes must not be negative, got \(negative) in \(sizes)")
-    }
-    if isEmpty { return 0 }
-    var last = offset.value
-    for (size, stride) in zip(sizes, strides) {
-      let (reach, overflow) = (size.value - 1).multipliedReportingOverflow(by: stride.value)
-      let (sum, sumOverflow) = last.addingReportingOverflow(max(reach, 0))
-      if overflow || sumOverflow {
-        throw TensorError(.invalidSize, "a tensor of sizes \(sizes) is too large to address")
-      }
-      last = sum
-    }
-    return last + 1
+  /// - Throws: `TensorError` where a size is negative, an element would stand before the storage, or a number does not fit
+  ///   into an `Int`.
+  public func requiredByteCount(_ dtype: DType) throws(TensorError) -> Int {
+    if let byteCount = requiredByteCount(itemBytes: dtype.byteCount) { return byteCount }
+    throw TensorError(
+      .invalidSize,
+      "no memory can hold a \(dtype) tensor of sizes \(sizes), strides \(strides) and offset \(offset): "
+        + "sizes and the first address must not be negative, nor the last address too large")
   }
 
   /// Calls `body` with the storage index of each element, in row-major order.

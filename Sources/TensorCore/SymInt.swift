@@ -9,12 +9,9 @@ public struct SymInt: Hashable, Sendable {
   /// The values a concrete size can have.
   public static let concreteRange = (Int.min / 2)...Int.max
 
-  /// - Precondition: `value` lies in `concreteRange`.
-  @inlinable
-  public init(_ value: Int) {
-    assert(Self.concreteRange.contains(value))
-    word = value
-  }
+  /// - Precondition: `value` lies in `concreteRange`. Only a product or sum that has wrapped around does not, and such sizes
+  ///   are refused where memory is asked for.
+  @inlinable public init(_ value: Int) { word = value }
 
   /// The integer.
   @inlinable public var value: Int { word }

@@ -16,12 +16,11 @@ public final class Tensor {
   ///
   /// - Throws: `TensorError` where the layout reaches outside the storage.
   public init(storage: Storage, layout: Layout, dtype: DType) throws(TensorError) {
-    let range = layout.elementRange
-    _ = try layout.requiredElementCount()
-    guard range.isEmpty || (range.lowerBound >= 0 && range.upperBound <= storage.byteCount / dtype.byteCount) else {
+    guard try layout.requiredByteCount(dtype) <= storage.byteCount else {
       throw TensorError(
         .outOfBounds,
-        "sizes \(layout.sizes), strides \(layout.strides), offset \(layout.offset) reach outside a storage of \(storage.byteCount / dtype.byteCount) elements"
+        "sizes \(layout.sizes), strides \(layout.strides), offset \(layout.offset) reach outside a storage of "
+          + "\(storage.byteCount / dtype.byteCount) elements"
       )
     }
     self.storage = storage
@@ -36,24 +35,16 @@ public final class Tensor {
     self.dtype = dtype
   }
 
-  /// A dense tensor with new, uninitialized memory.
+  /// A tensor with new, uninitialized memory.
   public convenience init(uninitialized layout: Layout, dtype: DType, device: Device = .cpu) throws(TensorError) {
-    let count = try layout.requiredElementCount()
-    let (byteCount, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
-    if overflow {
-      throw TensorError(.invalidSize, "a \(dtype) tensor of sizes \(layout.sizes) is too large to address")
-    }
-    self.init(unchecked: try Storage(byteCount: byteCount, device: device), layout: layout, dtype: dtype)
+    let storage = try Storage(byteCount: try layout.requiredByteCount(dtype), device: device)
+    self.init(unchecked: storage, layout: layout, dtype: dtype)
   }
 
   /// A tensor without memory, over a fake storage of its own.
   public convenience init(fake layout: Layout, dtype: DType, device: Device = .cpu) throws(TensorError) {
-    let count = try layout.requiredElementCount()
-    let (byteCount, overflow) = count.multipliedReportingOverflow(by: dtype.byteCount)
-    if overflow {
-      throw TensorError(.invalidSize, "a \(dtype) tensor of sizes \(layout.sizes) is too large to address")
-    }
-    self.init(unchecked: Storage(fakeByteCount: byteCount, device: device), layout: layout, dtype: dtype)
+    let storage = Storage(fakeByteCount: try layout.requiredByteCount(dtype), device: device)
+    self.init(unchecked: storage, layout: layout, dtype: dtype)
   }
 
   public var device: Device { storage.device }

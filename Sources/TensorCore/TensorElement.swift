@@ -21,7 +21,7 @@ extension Tensor {
   /// - Throws: `TensorError` where the number of elements is not that of `shape`.
   public convenience init<Element: TensorElement>(_ elements: [Element], shape: [Int]) throws(TensorError) {
     let layout = Layout(contiguous: [SymInt](shape))
-    let count = try layout.requiredElementCount()
+    let count = try layout.requiredByteCount(Element.dtype) / Element.dtype.byteCount
     guard elements.count == count else {
       throw TensorError(.invalidSize, "\(elements.count) elements do not fill a tensor of shape \(shape)")
     }

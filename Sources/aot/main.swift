@@ -1,1 +1,3 @@
-print("aot")
+import Foundation
+
+exit(Tool.run(Array(CommandLine.arguments.dropFirst()), console: .standard))

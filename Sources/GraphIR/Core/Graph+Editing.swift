@@ -47,7 +47,9 @@ extension Graph {
   public mutating func output(_ result: GraphArgument, descriptors: [Descriptor] = []) -> NodeID {
     precondition(output == nil, "a graph has one output")
     outputDescriptors = descriptors
-    return insert(.output, name: "output", arguments: [result], keywordArguments: [], metadata: .init())
+    let id = insert(.output, name: "output", arguments: [result], keywordArguments: [], metadata: .init())
+    outputNode = id.index
+    return id
   }
 
   /// Replaces what the graph returns.
@@ -116,6 +118,7 @@ extension Graph {
     removeUses(by: id)
     unlink(id)
     names.release(node.name)
+    if outputNode == id.index { outputNode = Node.absent }
     storage[id.position].isErased = true
     storage[id.position].arguments = []
     storage[id.position].keywordArguments = []

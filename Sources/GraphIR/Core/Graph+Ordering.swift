@@ -72,6 +72,7 @@ extension Graph {
     result.count = order.count
     result.relink(order.indices.map { NodeID($0) })
     for id in result.nodes { result.addUses(by: id) }
+    result.outputNode = output.flatMap { mapping[$0]?.index } ?? Node.absent
     result.outputDescriptors = outputDescriptors
     return (result, mapping)
   }

@@ -9,6 +9,7 @@ public struct Graph: Sendable {
   var freeEdge = Node.absent
   var firstNode = Node.absent
   var lastNode = Node.absent
+  var outputNode = Node.absent
   var names = NameTable()
   /// The number of nodes, erased ones left out.
   public internal(set) var count = 0
@@ -71,11 +72,7 @@ extension Graph {
   public var placeholders: [NodeID] { nodes.filter { self[$0].isPlaceholder } }
 
   /// The output node; nil for a graph that has none yet.
-  public var output: NodeID? {
-    guard lastNode != Node.absent else { return nil }
-    if storage[Int(lastNode)].isOutput { return NodeID(Int(lastNode)) }
-    return nodes.last { self[$0].isOutput }
-  }
+  public var output: NodeID? { Self.id(outputNode) }
 
   /// What the graph returns; none without an output node.
   public var result: GraphArgument { output.flatMap { self[$0].arguments.first } ?? .none }

@@ -72,6 +72,11 @@ extension JSONValue {
 
   private static func append(quoted string: String, to text: inout String) {
     text += "\""
+    if string.utf8.allSatisfy(TextForm.isPlain) {
+      text += string
+      text += "\""
+      return
+    }
     for scalar in string.unicodeScalars {
       switch scalar {
       case "\"": text += "\\\""

@@ -19,9 +19,11 @@ public struct PassPipeline: Sendable {
 
   public init(_ passes: [any GraphPass]) {
     self.passes = passes
-    var isDebug = false
-    assert({ isDebug = true }() == ())
-    verifies = isDebug
+    #if DEBUG
+      verifies = true
+    #else
+      verifies = false
+    #endif
   }
 
   /// Runs the passes that are not disabled.

@@ -4,6 +4,7 @@ import TensorCore
 enum TextForm {
   /// A string between quotes, in one line of printable characters.
   static func quoted(_ string: String) -> String {
+    if string.utf8.allSatisfy(isPlain) { return "\"\(string)\"" }
     var result = "\""
     result.reserveCapacity(string.utf8.count + 2)
     for scalar in string.unicodeScalars {
@@ -20,6 +21,9 @@ enum TextForm {
     }
     return result + "\""
   }
+
+  /// Whether a byte stands for itself between quotes: printable ASCII but for quote and backslash.
+  static func isPlain(_ byte: UInt8) -> Bool { byte >= 0x20 && byte < 0x7F && byte != 0x22 && byte != 0x5C }
 
   /// A name as it is where it is an identifier, else quoted.
   static func name(_ name: String) -> String { NameTable.isIdentifier(name) ? name : quoted(name) }

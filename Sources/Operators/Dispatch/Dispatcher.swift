@@ -5,7 +5,17 @@ import TensorCore
 /// The way of a call: lifted by a mode, decomposed if composite, recorded by autograd, handled by a mode (capture) or
 /// executed: on fake tensors by the shape rule alone, on real ones by the kernel as well.
 public enum Dispatcher {
+  /// - Throws: What the operator refuses, with the line of the user's that called it.
   public static func call(_ call: OperatorCall) throws -> Value {
+    do {
+      return try route(call)
+    } catch var error as OperatorError where error.source == nil {
+      error.source = SourceLocator.current(fallback: nil)
+      throw error
+    }
+  }
+
+  private static func route(_ call: OperatorCall) throws -> Value {
     let context = DispatchContext.current
     var call = call
     if let mode = context.mode {

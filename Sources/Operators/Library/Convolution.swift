@@ -109,8 +109,8 @@ extension OperatorLibrary {
     }
     func backward(_ input: Value, _ weight: Value, result: Int) throws -> Tensor? {
       let mask = (0..<3).map { Value.bool($0 == result) }
-      return try convolutionBackward.call([d["grad_output"], input, weight, .none] + options + [.list(mask)])
-        .elements?[result].reference
+      let arguments: [Value] = [d["grad_output"], input, weight, .none] + options + [.list(mask)]
+      return try convolutionBackward.call(arguments).elements?[result].reference
     }
     var terms: [Tensor] = []
     if d.isNeeded("grad_output") {

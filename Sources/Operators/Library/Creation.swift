@@ -94,7 +94,7 @@ extension OperatorLibrary {
       .kernel(
         shape: { call in
           let result = try layout(call)
-          _ = try result.requiredElementCount()
+          _ = try result.requiredByteCount(.float64)
           let device = try call.optionalDevice(position + 2) ?? call.allTensors.first?.device ?? .cpu
           return [
             TensorMeta(dtype: try call.optionalDType(position) ?? dtype(call), layout: result, device: device)

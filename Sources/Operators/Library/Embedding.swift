@@ -89,14 +89,16 @@ extension OperatorLibrary {
     "one_hot(Tensor self, int num_classes=-1) -> Tensor",
     .composite { call in
       let input = try call.tensor(0)
-      let count = try call.int(1)
       guard input.dtype == .int64 else {
         throw OperatorError(.dtype, call.target.name, "needs indices of dtype int64, got \(input.dtype)")
       }
+      var count = try call.int(1)
+      if count == -1 && !input.layout.isEmpty {
+        // Reads the largest index, which a captured function cannot.
+        count = try input.amax().item().intValue + 1
+      }
       guard count > 0 else {
-        throw OperatorError(
-          .dataDependent, call.target.name,
-          "argument 'num_classes' must be given and positive, got \(count): the largest index is not known in advance")
+        throw OperatorError(.argument, call.target.name, "argument 'num_classes' must be positive, got \(count)")
       }
       let zeros = try input.newZeros(input.sizes + [SymInt(count)])
       return .reference(try scatterValue(.reference(zeros), .int(-1), .reference(input.unsqueeze(-1)), .int(1)))

@@ -124,7 +124,7 @@ extension OperatorLibrary {
         shape: { call in
           let gradient = try call.tensor(0)
           let meta = TensorMeta(dtype: gradient.dtype, sizes: try call.symInts(1), device: gradient.device)
-          _ = try meta.layout.requiredElementCount()
+          _ = try meta.layout.requiredByteCount(meta.dtype)
           let place = try part.layout(of: meta.layout, call, at: 2)
           guard place.sizes == gradient.sizes else {
             throw OperatorError(
@@ -190,7 +190,7 @@ extension Tensor {
   }
 
   /// Zeros of this tensor's dtype and device.
-  func newZeros(_ sizes: [SymInt]) throws -> Tensor { try OperatorLibrary.newZeros(.reference(self), Value(sizes)) }
+  public func newZeros(_ sizes: [SymInt]) throws -> Tensor { try OperatorLibrary.newZeros(.reference(self), Value(sizes)) }
 
   /// This tensor where it has the strides of `layout`, else a copy that has; without an offset either way.
   ///

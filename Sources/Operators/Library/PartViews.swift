@@ -77,11 +77,19 @@ extension OperatorLibrary {
     // The gradient of the storage, seen through the strides of the input.
     let input = try d.tensor("self").layout
     let result = try PartView.asStrided.layout(of: input, d.call, at: 1)
-    guard !input.mayOverlapItself, !result.mayOverlapItself else {
-      throw OperatorError(.notImplemented, d.call.target.name, "has no gradient where elements share a place in memory")
-    }
     let count = Swift.max(input.elementRange.upperBound, result.elementRange.upperBound)
-    let storage = try d.gradient.newZeros([SymInt(count)]).asStridedScatter(d.gradient, result)
+    let zeros = try d.gradient.newZeros([count])
+    func places(_ layout: Layout) throws -> Tensor {
+      try Tensor.arange(count).asStrided(layout.sizes, layout.strides, offset: layout.offset).reshape([-1])
+    }
+    var storage =
+      result.mayOverlapItself
+      ? try zeros.indexAdd(0, places(result), d.gradient.reshape([-1])) : try zeros.asStridedScatter(d.gradient, result)
+    if input.mayOverlapItself {
+      // Elements that share a place share its gradient.
+      let places = try places(input)
+      storage = try storage / zeros.indexAdd(0, places, d.gradient.newOnes(places.shape))
+    }
     return try storage.asStrided(input.sizes, input.strides, offset: input.offset)
   }
 
@@ -222,7 +230,7 @@ enum PartView: Sendable {
         "sizes, strides and offset must not be negative, got \(sizes), \(strides), \(offset)")
     }
     let result = Layout(sizes: sizes, strides: strides, offset: offset)
-    _ = try result.requiredElementCount()
+    _ = try result.requiredByteCount(.uint8)
     return result
   }
 }

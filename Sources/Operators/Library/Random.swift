@@ -95,7 +95,7 @@ extension OperatorLibrary {
         shape: { call in
           let dtype = try call.optionalDType(position) ?? dtype
           let layout = Layout(contiguous: try call.symInts(sizePosition))
-          _ = try layout.requiredElementCount()
+          _ = try layout.requiredByteCount(dtype)
           let draw = try distribution(
             LoweringCall(call.target, call.arguments.map { try $0.map { _ in throw call.mismatch(0, "no tensor") } }),
             Operand(buffer: BufferID(0), dtype: dtype, sizes: [], strides: []))

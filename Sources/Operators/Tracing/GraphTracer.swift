@@ -200,8 +200,8 @@ extension Tensor {
 
   /// A fake tensor of that metadata, over a storage that others share where one is given.
   package convenience init(fake meta: TensorMeta, sharing storage: Storage?) throws(TensorError) {
-    let count = try meta.layout.requiredElementCount()
-    let storage = storage ?? Storage(fakeByteCount: count * meta.dtype.byteCount, device: meta.device)
+    let byteCount = try meta.layout.requiredByteCount(meta.dtype)
+    let storage = storage ?? Storage(fakeByteCount: byteCount, device: meta.device)
     self.init(unchecked: storage, layout: meta.layout, dtype: meta.dtype)
   }
 }

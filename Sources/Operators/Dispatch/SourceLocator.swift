@@ -6,20 +6,17 @@ import GraphIR
 
 /// Finds the user's line that an operator call comes from, by walking the call stack past this package's own frames.
 ///
-/// The walk takes microseconds; names and lines are looked up only when a location is printed or compared. Where the
-/// platform cannot walk stacks, every call has the location of the captured closure.
-struct SourceLocator: Sendable {
-  /// Where the closure was handed over.
-  let fallback: SourceLocation
-
-  func current() -> SourceLocation {
+/// The walk takes microseconds; names and lines are looked up only when a location is printed or compared.
+public enum SourceLocator {
+  /// Where the innermost caller outside the library is.
+  ///
+  /// - Parameter fallback: The location where the platform cannot walk stacks, or nobody outside is found.
+  public static func current(fallback: SourceLocation?) -> SourceLocation? {
     #if canImport(Runtime)
       if #available(macOS 26.0, *), let images = Self.images as? ImageMap,
-        let backtrace = try? Backtrace.capture(algorithm: .fast, limit: 24, offset: 2, top: 0, images: images)
+        let backtrace = try? Backtrace.capture(algorithm: .fast, limit: 32, offset: 1, top: 0, images: images)
       {
-        return SourceLocation { [fallback] in
-          Self.userFrame(of: backtrace) ?? (fallback.file, fallback.line)
-        }
+        return SourceLocation { userFrame(of: backtrace) ?? (fallback?.file ?? "unknown", fallback?.line ?? 0) }
       }
     #endif
     return fallback
@@ -43,7 +40,7 @@ struct SourceLocator: Sendable {
     }
 
     private static let libraryFolders: [String] = {
-      let sources = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
+      let sources = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
       return [
         "TensorCore", "GraphIR", "Operators", "EagerAutograd", "AOTArtifacts", "Capture", "RuntimeWrappers",
         "AOTAutograd",

@@ -1,9 +1,7 @@
-import TensorCore
-
-// Metadata comes from outside: nothing here traps, however large the numbers are.
+// Sizes and strides come from outside: nothing here traps, however large the numbers are.
 extension Layout {
   /// A layout of sizes and strides from outside, dense without strides; nil where no memory could hold it.
-  init?(checkedSizes sizes: [SymInt], strides: [SymInt]?, offset: SymInt, itemBytes: Int) {
+  package init?(checkedSizes sizes: [SymInt], strides: [SymInt]?, offset: SymInt, itemBytes: Int) {
     guard strides == nil || strides?.count == sizes.count else { return nil }
     // Products of sizes first: the strides of a dense tensor are computed without looking.
     guard Self.product(sizes, times: itemBytes) != nil else { return nil }
@@ -12,7 +10,7 @@ extension Layout {
   }
 
   /// The bytes a storage needs to hold the layout; nil where sizes or the lowest address are negative or an address overflows.
-  func requiredByteCount(itemBytes: Int) -> Int? {
+  package func requiredByteCount(itemBytes: Int) -> Int? {
     guard Self.product(sizes, times: itemBytes) != nil else { return nil }
     if sizes.contains(0) { return offset < 0 ? nil : 0 }
     var low = offset.value

@@ -1,0 +1,49 @@
+import AOTAutograd
+import Foundation
+
+/// `aot show`
+enum Show {
+  enum Format: String, CaseIterable, Sendable { case text, dot, json }
+
+  static let subject = Operand(.text("WHAT"), "digits or gpt for the loss of that training, or a file of graph text")
+  static let stage = Option("stage", .choice, default: Stage.captured, "which graph of digits or gpt")
+  static let model = Option("model", .choice, default: TrainDigits.ModelName.mlp, "which model of digits")
+  static let format = Option("format", .choice, default: Format.text, "how to print: as text, Graphviz or JSON")
+
+  static let command = Command.action(
+    "show", "Prints a graph",
+    discussion: """
+      A file is read as graph text, checked, and printed; it holds one graph, so that --stage does not matter to it.
+      """,
+    operands: [subject.parameter], options: [stage.parameter, model.parameter, format.parameter]
+  ) { arguments, console in
+    let graph = try graph(arguments)
+    switch arguments[format] {
+    case .text: console.writeOutput("\(graph)")
+    case .dot: console.print(graph.dot())
+    case .json: console.print(graph.json())
+    }
+  }
+
+  private static func graph(_ arguments: ParsedArguments) throws -> Graph {
+    let stage = arguments[stage]
+    switch arguments[subject] {
+    case "digits":
+      let stages = try ExampleFunctions.digits(arguments[model])
+      return try graph(stage, of: stages)
+    case "gpt": return try graph(stage, of: ExampleFunctions.gpt())
+    case let path:
+      let text = String(decoding: try TextData.bytes(ofFile: path), as: UTF8.self)
+      let graph = try Graph(parsing: text, operators: OperatorLibrary.table)
+      try graph.validate()
+      return graph
+    }
+  }
+
+  private static func graph(_ stage: Stage, of stages: AOTStages) throws -> Graph {
+    guard let graph = stage.graph(of: stages) else {
+      throw DataError(description: "this function has no stage '\(stage.rawValue)'")
+    }
+    return graph
+  }
+}

@@ -1,0 +1,79 @@
+import Foundation
+
+/// `aot train gpt`
+enum TrainGPT {
+  static let text = Option(
+    "text", .optionalText("FILE"), default: nil, "what to learn, any bytes (default: the Book of Genesis)")
+  static let steps = Option("steps", .integer(), default: 400, "optimizer steps")
+  static let batch = Option("batch", .integer(), default: 16, "sequences per step")
+  static let context = Option("context", .integer(atLeast: 2), default: 64, "bytes per sequence")
+  static let width = Option("width", .integer(), default: 128, "width of the model, a multiple of its 4 heads")
+  static let rate = Option("lr", .number("RATE", in: 0...100), default: 0.002, "highest learning rate")
+  static let sample = Option("sample", .integer("BYTES", atLeast: 0), default: 200, "bytes to generate at the end")
+
+  static let command = Command.action(
+    "gpt", "Trains a byte-level transformer of 4 layers on a text",
+    discussion: """
+      The first nine tenths of the text are trained on, the rest validates. The default text is the Book of Genesis in the
+      King James Version, which is in the public domain. Losses are in nats per byte.
+
+      \(TrainOptions.discussion)
+      """,
+    options: [
+      text.parameter, steps.parameter, batch.parameter, context.parameter, width.parameter, rate.parameter,
+      sample.parameter,
+    ] + TrainOptions.all,
+    run: train)
+
+  private static func train(_ arguments: ParsedArguments, _ console: Console) throws {
+    var size = GPT.Size()
+    size.context = arguments[context]
+    size.width = arguments[width]
+    guard size.width.isMultiple(of: size.headCount) else {
+      throw DataError(description: "a width of \(size.width) is no multiple of the \(size.headCount) heads")
+    }
+    let bytes = try arguments[text].map(TextData.bytes(ofFile:)) ?? TextData.genesisBytes()
+    var training = try GPTTraining(
+      size, batchSize: arguments[batch], data: TextData(bytes, context: size.context),
+      seed: arguments[TrainOptions.seed], configuration: TrainOptions.configuration(arguments))
+    console.print("gpt: \(training.model.parameterCount) parameters")
+
+    var times = StepTimes()
+    var progress = ProgressBar(total: arguments[steps], on: console)
+    var smoothedLoss: Double?
+    for step in 0..<arguments[steps] {
+      let rate = rate(at: step, of: arguments[steps], highest: arguments[rate])
+      let loss = try times.measure { try training.step(rate: rate) }
+      smoothedLoss = smoothedLoss.map { 0.95 * $0 + 0.05 * loss } ?? loss
+      progress.update(
+        step + 1,
+        String(
+          format: "loss %.4f  %.0f bytes/s", smoothedLoss ?? loss,
+          times.perSecond * Double(arguments[batch] * size.context)))
+    }
+    let (trainingLoss, validationLoss) = (smoothedLoss ?? .nan, try training.validationLoss())
+    console.print(String(format: "training loss %.4f, validation loss %.4f nats/byte", trainingLoss, validationLoss))
+    if arguments[sample] > 0 {
+      let (prompt, continuation) = try training.sample(count: arguments[sample])
+      console.print("\n…\(prompt)▸\(continuation)…")
+    }
+
+    let report = TrainingReport(functions: arguments[TrainOptions.eager] ? [] : try training.functions(), times: times)
+    console.print("\n" + report.text)
+    if arguments[TrainOptions.json] {
+      var line = JSONLine()
+      line.add("validationLoss", validationLoss)
+      line.add("finalLoss", trainingLoss)
+      report.add(to: &line)
+      console.print(line.text)
+    }
+  }
+
+  /// Rises over the first twentieth of the steps, then falls along half a cosine to a tenth.
+  private static func rate(at step: Int, of count: Int, highest: Double) -> Double {
+    let warmUp = max(1, count / 20)
+    if step < warmUp { return highest * Double(step + 1) / Double(warmUp) }
+    let progress = Double(step - warmUp) / Double(max(1, count - warmUp))
+    return highest * (0.55 + 0.45 * cos(.pi * progress))
+  }
+}

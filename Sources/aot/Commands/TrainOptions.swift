@@ -1,0 +1,21 @@
+import AOTAutograd
+
+/// What both `aot train` commands understand.
+enum TrainOptions {
+  static let seed = Option(
+    "seed", .integer(atLeast: 0), default: 0, "seed of the parameters and of the order of batches")
+  static let eager = Option.flag("eager", "run operator by operator, without compiling, for comparison")
+  static let json = Option.flag("json", "print the result as one line of JSON last")
+
+  static let all = [seed.parameter, eager.parameter, json.parameter]
+
+  static let discussion = """
+    With --json, captureMs and compileMs are the times of all stages for the functions of a step, firstStepMs the first
+    step with these in it, steadyStepMs the median of the steps after it, savedBytes what the forward pass keeps for the
+    backward pass, and peakBytes the most memory that the process has had in RAM.
+    """
+
+  static func configuration(_ arguments: ParsedArguments) -> AOTConfiguration {
+    AOTConfiguration(compiler: arguments[eager] ? .none : .cpu)
+  }
+}

@@ -1,0 +1,25 @@
+import AOTAutograd
+
+/// The loss functions of both trainings, newly compiled.
+enum ExampleFunctions {
+  static func digits(_ model: TrainDigits.ModelName) throws -> AOTStages {
+    switch model {
+    case .mlp: try digits(DigitsMLP.self)
+    case .convnet: try digits(DigitsConvnet.self)
+    }
+  }
+
+  private static func digits<Model: DigitsModel>(_ type: Model.Type) throws -> AOTStages {
+    let images = try Digits.all().selecting(0..<TrainDigits.batch.defaultValue)
+    return try DigitsTraining(type, seed: 0, rate: 0, momentum: 0, configuration: AOTConfiguration())
+      .functions(batch: images)[0].stages
+  }
+
+  static func gpt() throws -> AOTStages {
+    let size = GPT.Size()
+    let data = try TextData(TextData.genesisBytes(), context: size.context)
+    var training = try GPTTraining(
+      size, batchSize: TrainGPT.batch.defaultValue, data: data, seed: 0, configuration: AOTConfiguration())
+    return try training.functions()[0].stages
+  }
+}

@@ -1,0 +1,89 @@
+import AOTAutograd
+import Foundation
+import XCTest
+
+@testable import aot
+
+/// Everything that the README shows is compiled or run here.
+final class ReadmeTests: XCTestCase {
+  /// What each shell command is checked by: arguments of the program, in a form that takes little time; nil for commands that
+  /// are checked by running this test at all.
+  private static let commands: [String: String?] = [
+    "swift run -c release aot train digits": "train digits --epochs 1 --batch 512",
+    "swift test": nil,
+    "swift run -c release aot train digits --model convnet": "train digits --model convnet --epochs 1 --batch 1024",
+    "swift run -c release aot train gpt":
+      "train gpt --steps 1 --batch 2 --context 64 --width 8 --sample 1 --text \(text)",
+    "swift run -c release aot show digits --stage joint": "show digits --stage joint",
+    "swift run -c release aot show gpt --stage forward --format dot": "show gpt --stage forward --format dot",
+    "swift run -c release aot bench overhead": "bench overhead --quick",
+    "swift run -c release aot fuzz text --cases 100000": "fuzz text --cases 100",
+    "swift run -c release aot --help": "--help",
+  ]
+
+  private static let root = URL(fileURLWithPath: #filePath)
+    .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+  /// A text of some hundred bytes: this file's neighbour.
+  private static let text = root.appending(path: "Package.swift").path
+
+  /// The contents of the README's code blocks of a language.
+  private func blocks(_ language: String) throws -> [String] {
+    let text = try String(contentsOf: Self.root.appending(path: "README.md"), encoding: .utf8)
+    return text.components(separatedBy: "\n```\(language)\n").dropFirst().map { part in
+      part.components(separatedBy: "\n```")[0]
+    }
+  }
+
+  private func withoutIndentation(_ text: String) -> String {
+    text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }.joined(separator: "\n")
+  }
+
+  func testCommandsAreTheOnesBelow() throws {
+    let shown = try blocks("sh").flatMap { $0.split(separator: "\n").map(String.init) }
+    XCTAssertEqual(shown.sorted(), Self.commands.keys.sorted())
+  }
+
+  func testCommandsRun() throws {
+    for case (let command, let arguments?) in Self.commands {
+      let result = RecordingConsole.run(arguments)
+      XCTAssertEqual(result.code, 0, "\(command): \(result.error)")
+      XCTAssertFalse(result.output.isEmpty, command)
+    }
+  }
+
+  func testSnippetsAreCompiled() throws {
+    let sources =
+      [#filePath] + ["Sources/Operators/Library/Activations.swift"].map { Self.root.appending(path: $0).path }
+    let compiled = try sources.map { withoutIndentation(try String(contentsOfFile: $0, encoding: .utf8)) }
+    for snippet in try blocks("swift") {
+      let code = withoutIndentation(snippet.replacingOccurrences(of: "import AOTAutograd\n", with: ""))
+      XCTAssertTrue(compiled.contains { $0.contains(code) }, "no source compiles this snippet:\n\(snippet)")
+    }
+  }
+
+  func testTour() throws {
+    let x = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2])
+    let w = try Tensor([0.1, -0.2, 0.3, 0.4] as [Float], shape: [2, 2]).requiringGrad()
+
+    let step = aotFunction { (x: Tensor, w: Tensor) in try x.matmul(w).tanh().sum() }
+    let loss = try step(x, w)  // captured, partitioned, compiled at the first call with this signature
+    try loss.backward()
+    print(try w.grad!.elements(as: Float.self), try step.stages(x, w).forward!)
+
+    let update = aotFunction { (w: Tensor, gradient: Tensor) in try w.sub_(gradient, alpha: 0.1) }
+    _ = try noGrad { try update(w, w.grad!) }  // w has changed, in place, as without the compiler
+
+    // What the tour says happens.
+    let before: [Float] = [0.1, -0.2, 0.3, 0.4]
+    let gradient = try w.grad?.elements(as: Float.self) ?? []
+    for (after, (before, slope)) in zip(try w.elements(as: Float.self), zip(before, gradient)) {
+      XCTAssertEqual(after, before - 0.1 * slope, accuracy: 1e-6)
+    }
+    let eager = try Tensor(before, shape: [2, 2]).requiringGrad()
+    try x.matmul(eager).tanh().sum().backward()
+    for (compiled, eager) in zip(gradient, try eager.grad?.elements(as: Float.self) ?? []) {
+      XCTAssertEqual(compiled, eager, accuracy: 1e-6)
+    }
+  }
+}
