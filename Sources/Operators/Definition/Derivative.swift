@@ -9,6 +9,10 @@ public struct DerivativeFormula: Sendable {
   public let savedArguments: [Int]
   /// Positions of the results whose elements it reads.
   public let savedResults: [Int]
+  // The same, as autograd reads them at each call.
+  package let parameterSet: PositionSet
+  package let savedArgumentSet: PositionSet
+  package let savedResultSet: PositionSet
   let formula: @Sendable (DerivativeContext) throws -> [Value]
 
   /// - Precondition: Every name is a parameter's or, among `saved`, a result's.
@@ -26,6 +30,9 @@ public struct DerivativeFormula: Sendable {
     self.parameters = parameters.map(position)
     self.savedArguments = saved.filter { !$0.hasPrefix("result") }.map(position)
     self.savedResults = results.map { Int($0.dropFirst("result".count)) ?? 0 }
+    self.parameterSet = PositionSet(self.parameters)
+    self.savedArgumentSet = PositionSet(savedArguments)
+    self.savedResultSet = PositionSet(savedResults)
     self.formula = formula
   }
 }
