@@ -67,7 +67,8 @@ extension OperatorLibrary {
         let channels = try channelCount(call, input)
         guard gradient.sizes == input.sizes else {
           throw OperatorError(
-            .shape, call.target.name, "a gradient of shape \(gradient.sizes) does not fit an input of shape \(input.sizes)")
+            .shape, call.target.name,
+            "a gradient of shape \(gradient.sizes) does not fit an input of shape \(input.sizes)")
         }
         let mask = try call.bools(9)
         guard mask.count == 3 else { throw call.mismatch(9, "3 bools") }
@@ -123,12 +124,15 @@ extension OperatorLibrary {
           let output = TensorMeta(
             dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)
           guard updatesStatistics else { return [output, statistics, statistics] }
-          return try [output, statistics, statistics] + [3, 4].map {
-            TensorMeta(dtype: try call.tensor($0).dtype, sizes: [channels], device: input.device)
-          }
+          return try [output, statistics, statistics]
+            + [3, 4].map {
+              TensorMeta(dtype: try call.tensor($0).dtype, sizes: [channels], device: input.device)
+            }
         },
         lowering: { call, results, builder in
-          let (momentum, eps) = (try call.double(schema.parameters.count - 2), try call.double(schema.parameters.count - 1))
+          let (momentum, eps) = (
+            try call.double(schema.parameters.count - 2), try call.double(schema.parameters.count - 1)
+          )
           let running = try meanPosition.map { [try call.reference($0), try call.reference($0 + 1)] } ?? []
           let lowering = BatchNormLowering(input: try call.reference(0), weight: try call.optionalReference(1))
           let bias = try call.optionalReference(2)
@@ -141,7 +145,9 @@ extension OperatorLibrary {
         }))
     return definition.derivative(
       of: "input", "weight", "bias",
-      saving: ["input", "weight"] + (meanPosition == nil ? [] : ["running_mean", "running_var"]) + ["result1", "result2"]
+      saving: ["input", "weight"] + (meanPosition == nil ? [] : ["running_mean", "running_var"]) + [
+        "result1", "result2",
+      ]
     ) { d -> [Value] in
       guard let gradient = d.gradients[0] else { return [.none, .none, .none] }
       let mask = ["input", "weight", "bias"].map { Value.bool(d.isNeeded($0)) }
@@ -152,6 +158,7 @@ extension OperatorLibrary {
         d.call.arguments[schema.parameters.count - 1], .list(mask),
       ]).elements ?? []
     }
+    .auxiliary(results: 1, 2, 3, 4)
   }
 
   private static func updatingRunningStatistics(_ call: OperatorCall) throws -> [Value] {
@@ -165,7 +172,9 @@ extension OperatorLibrary {
     guard try call.bool(5) else {
       return try batchNormNoTraining.call(Array(arguments[0...4] + arguments[6...7])).elements ?? []
     }
-    let results = try batchNormFunctional.call(Array(arguments[0...7])).elements ?? []
+    // The gradient keeps the statistics that it is given, and these are about to be written to.
+    let given = [Value.reference(try mean.clone()), .reference(try variance.clone())]
+    let results = try batchNormFunctional.call(Array(arguments[0...2]) + given + Array(arguments[5...7])).elements ?? []
     for (running, updated) in zip([mean, variance], results.dropFirst(3)) {
       if let updated = updated.reference { try running.copy_(updated) }
     }

@@ -55,11 +55,12 @@ extension OperatorLibrary {
               ])))
       })
   )
-  .derivative(of: "self", saving: ["target", "weight", "result1"]) { d in
+  .derivative(of: "self", saving: ["self", "target", "weight", "result1"]) { d in
     try nllLossBackward(
       .reference(d.gradient), d["self"], d["target"], d["weight"], d["reduction"], d["ignore_index"],
       .reference(d.results[1]))
   }
+  .auxiliary(results: 1)
 
   public static let nllLossBackward: OperatorDefinition = OperatorDefinition(
     """
