@@ -113,7 +113,8 @@ extension SIMD8<Float> {
     let x = magnitude
     let z = x * x
     let small =
-      z.polynomial(-5.704_988_727_45e-3, 2.063_908_879_54e-2, -5.373_971_555_31e-2, 1.333_144_229_46e-1, -3.333_328_194_22e-1)
+      z.polynomial(
+        -5.704_988_727_45e-3, 2.063_908_879_54e-2, -5.373_971_555_31e-2, 1.333_144_229_46e-1, -3.333_328_194_22e-1)
       * z * self + self
     let bounded = x.replacing(with: 10, where: x .> 10)
     let large = (1 - 2 / ((bounded * 2).exponential + 1)).withSign(of: self)

@@ -64,7 +64,8 @@ extension LoopPlan {
   /// Calls `body` with the buffer position of each element of an access with indirections.
   @inline(__always)
   func forEachElement(
-    _ access: UnsafeMutablePointer<AccessPlan>, _ tile: borrowing TileContext, _ body: (_ i: Int, _ position: Int) -> Void
+    _ access: UnsafeMutablePointer<AccessPlan>, _ tile: borrowing TileContext,
+    _ body: (_ i: Int, _ position: Int) -> Void
   ) {
     let scratch = tile.scratch
     let count = access.pointee.indirectionCount
@@ -153,24 +154,86 @@ extension LoopPlan {
     guard let base = tile.buffers[access.pointee.buffer] else { return }
     let value = tile.scratch + instruction.a
     switch access.pointee.dtype {
-    case .float32: store(access, tile, base, value) { (x: Float) in x } load: { $0 } add: { $0 + $1 }
-    case .float64: store(access, tile, base, value) { (x: Double) in x } load: { $0 } add: { $0 + $1 }
-    case .int64: store(access, tile, base, value) { (x: Int64) in x } load: { $0 } add: { $0 &+ $1 }
-    case .int32: store(access, tile, base, value) { (x: Int32) in x } load: { $0 } add: { $0 &+ $1 }
+    case .float32:
+      store(access, tile, base, value) { (x: Float) in
+        x
+      } load: {
+        $0
+      } add: {
+        $0 + $1
+      }
+    case .float64:
+      store(access, tile, base, value) { (x: Double) in
+        x
+      } load: {
+        $0
+      } add: {
+        $0 + $1
+      }
+    case .int64:
+      store(access, tile, base, value) { (x: Int64) in
+        x
+      } load: {
+        $0
+      } add: {
+        $0 &+ $1
+      }
+    case .int32:
+      store(access, tile, base, value) { (x: Int32) in
+        x
+      } load: {
+        $0
+      } add: {
+        $0 &+ $1
+      }
     case .int16:
-      store(access, tile, base, value) { (x: Int32) in Int16(truncatingIfNeeded: x) } load: { Int32($0) } add: { $0 &+ $1 }
+      store(access, tile, base, value) { (x: Int32) in
+        Int16(truncatingIfNeeded: x)
+      } load: {
+        Int32($0)
+      } add: {
+        $0 &+ $1
+      }
     case .int8:
-      store(access, tile, base, value) { (x: Int32) in Int8(truncatingIfNeeded: x) } load: { Int32($0) } add: { $0 &+ $1 }
+      store(access, tile, base, value) { (x: Int32) in
+        Int8(truncatingIfNeeded: x)
+      } load: {
+        Int32($0)
+      } add: {
+        $0 &+ $1
+      }
     case .uint8:
-      store(access, tile, base, value) { (x: Int32) in UInt8(truncatingIfNeeded: x) } load: { Int32($0) } add: { $0 &+ $1 }
+      store(access, tile, base, value) { (x: Int32) in
+        UInt8(truncatingIfNeeded: x)
+      } load: {
+        Int32($0)
+      } add: {
+        $0 &+ $1
+      }
     case .bool:
-      store(access, tile, base, value) { (x: Int32) in UInt8(x == 0 ? 0 : 1) } load: { Int32($0) } add: { $0 | $1 }
+      store(access, tile, base, value) { (x: Int32) in
+        UInt8(x == 0 ? 0 : 1)
+      } load: {
+        Int32($0)
+      } add: {
+        $0 | $1
+      }
     case .float16:
-      store(access, tile, base, value) { (x: Float) in Half(x).bitPattern }
-        load: { Float(Half(bitPattern: $0)) } add: { $0 + $1 }
+      store(access, tile, base, value) { (x: Float) in
+        Half(x).bitPattern
+      } load: {
+        Float(Half(bitPattern: $0))
+      } add: {
+        $0 + $1
+      }
     case .bfloat16:
-      store(access, tile, base, value) { (x: Float) in BFloat16(x).bitPattern }
-        load: { Float(BFloat16(bitPattern: $0)) } add: { $0 + $1 }
+      store(access, tile, base, value) { (x: Float) in
+        BFloat16(x).bitPattern
+      } load: {
+        Float(BFloat16(bitPattern: $0))
+      } add: {
+        $0 + $1
+      }
     }
   }
 

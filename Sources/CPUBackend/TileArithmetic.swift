@@ -149,7 +149,8 @@ enum TileArithmetic {
     }
   }
 
-  private static func binaryDouble(_ operation: BinaryOperation, _ t: Register, _ a: Register, _ b: Register, _ n: Int) {
+  private static func binaryDouble(_ operation: BinaryOperation, _ t: Register, _ a: Register, _ b: Register, _ n: Int)
+  {
     @inline(__always) func map(_ body: (DoubleVector, DoubleVector) -> DoubleVector) { mapVectors(t, a, b, n, body) }
     @inline(__always) func compare(_ body: (DoubleVector, DoubleVector) -> SIMDMask<SIMD4<Int64>>) {
       mapVectors(t, a, b, n) { (x: DoubleVector, y: DoubleVector) in flags(body(x, y)) }

@@ -33,7 +33,8 @@ struct CaptureInterpretation {
       do {
         values[id] = try recorder.with(node.metadata) { try value(of: node) }
       } catch var error as OperatorError {
-        error.source = error.source ?? node.metadata.source
+        // Where this stage calls an operator is of no interest; where the user did is.
+        error.source = node.metadata.source ?? error.source
         throw error
       }
     }
@@ -211,13 +212,7 @@ struct CaptureInterpretation {
         source: node.metadata.source)
     }
     let old = try replay.read(tensor.view)
-    let values = try read(arguments)
-    var new: Tensor
-    if functional === OperatorLibrary.copy, let source = values[1].reference {
-      new = source
-    } else if let result = try functional.evaluate(values).reference {
-      new = result
-    } else {
+    guard var new = try functional.evaluate(read(arguments)).reference else {
       throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")
     }
     new = try new.converted(to: old.dtype)

@@ -48,11 +48,23 @@ final class FunctionalRecorder {
     return try with(metadata) { try OperatorLibrary.withData(.reference(old), .reference(data)) }
   }
 
-  /// The tensor whose elements these are: itself, or what `withData` put in its place.
-  func data(of tensor: Tensor) -> Tensor {
-    guard let node = tracer.node(of: tensor), tracer.graph[node].calls(OperatorLibrary.withData),
-      let data = tracer.graph[node].arguments.last?.reference, let value = tracer.value(of: data)?.reference
+  /// A tensor with the same elements, and perhaps another layout, that takes no work: what `withData` or a write put in place of
+  /// another tensor.
+  func elements(of tensor: Tensor) -> Tensor {
+    guard let node = tracer.node(of: tensor), let source = tracer.graph.replacementSource(of: node),
+      let value = tracer.value(of: source)?.reference, value.dtype == tensor.dtype, value.sizes == tensor.sizes
     else { return tensor }
-    return self.data(of: value)
+    return elements(of: value)
+  }
+}
+
+extension Graph {
+  /// The second argument of a call that gives its elements in place of those of the first.
+  func replacementSource(of id: NodeID) -> NodeID? {
+    let node = self[id]
+    guard node.calls(OperatorLibrary.withData) || node.calls(OperatorLibrary.copy), node.arguments.count > 1 else {
+      return nil
+    }
+    return node.arguments[1].reference
   }
 }

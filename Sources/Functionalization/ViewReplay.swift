@@ -69,12 +69,10 @@ struct ViewReplay {
   /// A base in the very layout that the captured program's has.
   private func restored(_ base: AliasView, for target: OperatorDefinition) throws -> Tensor {
     let layout = base.memory.eager.layout
-    guard let restored = try read(base).strided(like: layout), restored.layout == layout else {
-      throw OperatorError(
-        .notImplemented, target.name,
-        "looks at memory that was written to and has strides \(layout.strides); only dense memory can be")
-    }
-    return restored
+    if let restored = try read(base).strided(like: layout), restored.layout == layout { return restored }
+    throw OperatorError(
+      .notImplemented, target.name,
+      "looks at memory that was written to and has strides \(layout.strides); only dense memory can be")
   }
 
   // MARK: Writing
@@ -116,6 +114,11 @@ struct ViewReplay {
     if step.target === OperatorLibrary.asStrided {
       let place = try view.eagerMeta.layout
       let base = try restored(view.base, for: step.target)
+      guard base.layout.isNonOverlappingAndDense else {
+        throw OperatorError(
+          .notImplemented, step.target.name,
+          "looks at memory with strides \(base.layout.strides); only dense memory can be written to through it")
+      }
       let elements = try OperatorLibrary.asStridedScatter(
         .reference(base), .reference(mutated), .list(place.sizes.map { .int($0) }),
         .list(place.strides.map { .int($0) }), .int(place.offset))

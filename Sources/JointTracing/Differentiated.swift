@@ -53,7 +53,6 @@ extension FunctionalGraph {
     joint.module.graph = tracer.graph
     joint.module.graph.keepOverwrittenPrimals(zip(primals, meta.inputs).filter(\.1.mutatesData).map(\.0))
     try JointPasses.pipeline.run(on: &joint.module)
-    try joint.eraseDeadTangents()
     return joint
   }
 

@@ -25,14 +25,3 @@ struct DataReplacementRemoval: GraphPass {
     return changes
   }
 }
-
-extension JointGraph {
-  /// Removes tangents that no gradient depends on.
-  mutating func eraseDeadTangents() throws {
-    let tangents = module.graph.placeholders.dropFirst(primalCount)
-    for (tangent, output) in zip(tangents, differentiableOutputs) where !module.graph.hasUsers(tangent) {
-      try module.graph.erase(tangent)
-      differentiableOutputs.removeAll { $0 == output }
-    }
-  }
-}

@@ -11,9 +11,10 @@ public enum OperatorLibrary {
   private static let families: [[OperatorDefinition]] = [
     arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
-    piecewiseActivations, variances, scans, randoms, dropouts, batchNorms, classLosses, losses, layerNorms,
+    piecewiseActivations, logSigmoids, products, variances, scans, randoms, dropouts, batchNorms,
+    classLosses, crossEntropies, losses, layerNorms,
     views, dimensionViews, partViews, splitViews, partScatters, copies, joining,
-    padding, indexing, advancedIndexing, embeddings,
+    padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     dataReplacement,
   ]

@@ -10,18 +10,21 @@ import TensorCore
 ///   - conditions: Those of the operands that are bool and have no part in type promotion.
 ///   - promotion: How the operands' types decide what is computed in and what is given.
 ///   - accepts: The types that may be computed in.
+///   - isContiguous: Whether the result is dense in row-major order, rather than in the operands' order of dimensions.
 ///   - check: Refuses calls that types and shapes alone do not tell; it gets the common type of the operands.
 ///   - body: The element of the result. It gets the operands cast to the computing type (plain numbers stay constants, an
 ///     operand that is none is 0), and the call, for its other arguments.
 func pointwise(
   _ schema: String, operands: [String]? = nil, conditions: [String] = [], promotion: Promotion = .common,
-  accepts: DTypeKinds = .all, check: (@Sendable (OperatorCall, DType) throws -> Void)? = nil,
+  accepts: DTypeKinds = .all, isContiguous: Bool = false,
+  check: (@Sendable (OperatorCall, DType) throws -> Void)? = nil,
   _ body: @escaping @Sendable (_ operands: [ScalarExpression], _ call: LoweringCall) throws -> ScalarExpression
 ) -> OperatorDefinition {
   let schema = OperatorSchema(wellFormed: schema)
   let kernel = PointwiseKernel(
-    rule: PointwiseRule(schema, operands: operands, conditions: conditions, promotion: promotion), accepts: accepts,
-    check: check, body: body)
+    rule: PointwiseRule(
+      schema, operands: operands, conditions: conditions, promotion: promotion, isContiguous: isContiguous),
+    accepts: accepts, check: check, body: body)
   return OperatorDefinition(schema: schema, traits: .pointwise, .kernel(shape: kernel.shape, lowering: kernel.lower))
 }
 
@@ -81,9 +84,13 @@ struct PointwiseRule: Sendable {
   let positions: [Int]
   let conditions: Set<Int>
   let promotion: Promotion
+  let isContiguous: Bool
 
   /// - Precondition: Every name is a parameter's.
-  init(_ schema: OperatorSchema, operands: [String]?, conditions: [String] = [], promotion: Promotion) {
+  init(
+    _ schema: OperatorSchema, operands: [String]?, conditions: [String] = [], promotion: Promotion,
+    isContiguous: Bool = false
+  ) {
     func position(_ name: String) -> Int {
       guard let position = schema.index(of: name) else {
         preconditionFailure("\(schema.name) has no parameter '\(name)'")
@@ -94,6 +101,7 @@ struct PointwiseRule: Sendable {
       operands?.map(position) ?? schema.parameters.indices.filter { schema.parameters[$0].type == .tensor }
     self.conditions = Set(conditions.map(position))
     self.promotion = promotion
+    self.isContiguous = isContiguous
   }
 
   /// The result's metadata.
@@ -118,7 +126,10 @@ struct PointwiseRule: Sendable {
     }
     let sizes = try call.target.broadcast(tensors.map(\.sizes))
     let common = try commonDType(call, \.dtype, \.rank)
-    let layout = Layout(sizes: sizes, strides: pointwiseStrides(sizes, operands: tensors.map(\.layout)))
+    let layout =
+      isContiguous
+      ? Layout(contiguous: sizes)
+      : Layout(sizes: sizes, strides: pointwiseStrides(sizes, operands: tensors.map(\.layout)))
     return TensorMeta(dtype: promotion.resultDType(common), layout: layout, device: first.device)
   }
 

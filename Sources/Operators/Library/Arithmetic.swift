@@ -36,8 +36,9 @@ extension OperatorLibrary {
 
   /// other - alpha · self
   public static let rsub = pointwise(
-    "rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", check: checkSubtraction
-  ) { x, call in x[1] - scaled(x[0], by: try call.scalar(2)) }
+    "rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", operands: ["other", "self"],
+    check: checkSubtraction
+  ) { x, call in x[0] - scaled(x[1], by: try call.scalar(2)) }
   .derivative(of: "self") { try -$0.gradient.scaled(by: $0.call.scalar(2)) }
   .derivative(of: "other") { $0.gradient }
 

@@ -8,7 +8,7 @@ extension OperatorLibrary {
     isposinf, isneginf,
   ]
 
-  // All give bool. Those with NaN are false, but for `ne`.
+  // All give bool. Those with NaN are false, but for `ne`. What their in-place variants overwrite gets no gradient.
 
   public static let eq = compared("eq", .equal)
   public static let ne = compared("ne", .notEqual)
@@ -37,7 +37,8 @@ extension OperatorLibrary {
     binary("\(name).Tensor(Tensor self, Tensor other) -> Tensor", promotion: .comparison) {
       .binary(operation, $0, $1)
     }
-    .notDifferentiable()
+    .derivative(of: "self") { _ in nil }
+    .derivative(of: "other") { _ in nil }
     .inPlaceVariant()
   }
 
@@ -45,7 +46,7 @@ extension OperatorLibrary {
     binary(
       "\(name).Scalar(Tensor self, Scalar other) -> Tensor", operands: ["self", "other"], promotion: .comparison
     ) { .binary(operation, $0, $1) }
-    .notDifferentiable()
+    .derivative { _ in nil }
     .inPlaceVariant()
   }
 

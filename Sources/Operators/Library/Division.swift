@@ -42,47 +42,45 @@ extension OperatorLibrary {
   .inPlaceVariant()
 
   /// The quotient rounded toward negative infinity, in the operands' common type.
-  public static let floorDivide = binary(
-    "floor_divide(Tensor self, Tensor other) -> Tensor", accepts: .numeric
-  ) { .binary(.floorDivide, $0, $1) }
+  public static let floorDivide = dividing("floor_divide(Tensor self, Tensor other) -> Tensor") {
+    .binary(.floorDivide, $0, $1)
+  }
   .notDifferentiable()
   .inPlaceVariant()
 
-  public static let floorDivideScalar = binary(
-    "floor_divide.Scalar(Tensor self, Scalar other) -> Tensor", operands: ["self", "other"], accepts: .numeric
-  ) { .binary(.floorDivide, $0, $1) }
+  public static let floorDivideScalar = dividing("floor_divide.Scalar(Tensor self, Scalar other) -> Tensor") {
+    .binary(.floorDivide, $0, $1)
+  }
   .notDifferentiable()
   .inPlaceVariant()
 
   /// The remainder that goes with `floor_divide`: it has the divisor's sign.
-  public static let remainder = binary(
-    "remainder.Tensor(Tensor self, Tensor other) -> Tensor", accepts: .numeric
-  ) { .binary(.remainder, $0, $1) }
+  public static let remainder = dividing("remainder.Tensor(Tensor self, Tensor other) -> Tensor") {
+    .binary(.remainder, $0, $1)
+  }
   .derivative(of: "self") { $0.gradient }
   .derivative(of: "other", saving: ["self", "other"]) { d in
     try -d.gradient * divMode(d["self"], d["other"], .string("floor"))
   }
   .inPlaceVariant()
 
-  public static let remainderScalar = binary(
-    "remainder.Scalar(Tensor self, Scalar other) -> Tensor", operands: ["self", "other"], accepts: .numeric
-  ) { .binary(.remainder, $0, $1) }
+  public static let remainderScalar = dividing("remainder.Scalar(Tensor self, Scalar other) -> Tensor") {
+    .binary(.remainder, $0, $1)
+  }
   .derivative { $0.gradient }
   .inPlaceVariant()
 
   /// The remainder that goes with division rounded toward zero: it has the dividend's sign.
-  public static let fmod = binary("fmod.Tensor(Tensor self, Tensor other) -> Tensor", accepts: .numeric) {
+  public static let fmod = dividing("fmod.Tensor(Tensor self, Tensor other) -> Tensor") { truncatedRemainder($0, $1) }
+    .derivative(of: "self") { $0.gradient }
+    .derivative(of: "other", saving: ["self", "other"]) { d in
+      try -d.gradient * divMode(d["self"], d["other"], .string("trunc"))
+    }
+    .inPlaceVariant()
+
+  public static let fmodScalar = dividing("fmod.Scalar(Tensor self, Scalar other) -> Tensor") {
     truncatedRemainder($0, $1)
   }
-  .derivative(of: "self") { $0.gradient }
-  .derivative(of: "other", saving: ["self", "other"]) { d in
-    try -d.gradient * divMode(d["self"], d["other"], .string("trunc"))
-  }
-  .inPlaceVariant()
-
-  public static let fmodScalar = binary(
-    "fmod.Scalar(Tensor self, Scalar other) -> Tensor", operands: ["self", "other"], accepts: .numeric
-  ) { truncatedRemainder($0, $1) }
   .derivative { $0.gradient }
   .inPlaceVariant()
 
@@ -92,19 +90,23 @@ extension OperatorLibrary {
   .derivative(saving: ["result"]) { try -$0.gradient * ($0.result * $0.result) }
   .inPlaceVariant()
 
+  /// An operator of a dividend and a divisor that integers cannot have as 0.
+  private static func dividing(
+    _ text: String, _ body: @escaping @Sendable (ScalarExpression, ScalarExpression) -> ScalarExpression
+  ) -> OperatorDefinition {
+    let schema = OperatorSchema(wellFormed: text)
+    let kernel = DivisionKernel(schema, body)
+    return OperatorDefinition(schema: schema, traits: .pointwise, .kernel(shape: kernel.shape, lowering: kernel.lower))
+  }
+
   private static func roundedDivision(_ text: String) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: text)
-    func kernel(
-      _ promotion: Promotion, _ body: @escaping @Sendable (ScalarExpression, ScalarExpression) -> ScalarExpression
-    ) -> PointwiseKernel {
-      PointwiseKernel(rule: PointwiseRule(schema, operands: ["self", "other"], promotion: promotion)) { x, _ in
-        body(x[0], x[1])
-      }
-    }
-    let exact = kernel(.intToFloat) { $0 / $1 }
-    let floored = kernel(.common) { .binary(.floorDivide, $0, $1) }
-    let truncatedInteger = kernel(.common) { $0 / $1 }
-    let truncated = kernel(.common) { .unary(.truncate, $0 / $1) }
+    let exact = PointwiseKernel(
+      rule: PointwiseRule(schema, operands: ["self", "other"], promotion: .intToFloat), accepts: .all
+    ) { x, _ in x[0] / x[1] }
+    let floored = DivisionKernel(schema) { .binary(.floorDivide, $0, $1) }
+    let truncatedInteger = DivisionKernel(schema) { $0 / $1 }
+    let truncated = DivisionKernel(schema) { .unary(.truncate, $0 / $1) }
     return OperatorDefinition(
       schema: schema, traits: .pointwise,
       .kernel(
@@ -117,8 +119,8 @@ extension OperatorLibrary {
         lowering: { call, results, builder in
           if call.arguments[2].isNone { return try exact.lower(call, results, &builder) }
           if try call.string(2) == "floor" { return try floored.lower(call, results, &builder) }
-          let common = try truncated.rule.commonDType(call, \.dtype, \.sizes.count)
-          try (common.isFloatingPoint ? truncated : truncatedInteger).lower(call, results, &builder)
+          let isExact = try floored.computingDType(call).isFloatingPoint
+          try (isExact ? truncated : truncatedInteger).lower(call, results, &builder)
         }))
   }
 
@@ -131,6 +133,51 @@ extension OperatorLibrary {
   private static func truncatedRemainder(_ x: ScalarExpression, _ y: ScalarExpression) -> ScalarExpression {
     let magnitude = ScalarExpression.binary(.remainder, .unary(.absolute, x), .unary(.absolute, y))
     return select(x .< 0, -magnitude, magnitude)
+  }
+}
+
+/// The shape rule and lowering of a division that keeps integers: they have no quotient by 0.
+private struct DivisionKernel: Sendable {
+  private let kernel: PointwiseKernel
+
+  init(
+    _ schema: OperatorSchema, _ body: @escaping @Sendable (ScalarExpression, ScalarExpression) -> ScalarExpression
+  ) {
+    kernel = PointwiseKernel(
+      rule: PointwiseRule(schema, operands: ["self", "other"], promotion: .common), accepts: .numeric,
+      check: { call, common in
+        if !common.isFloatingPoint, let number = call.arguments[1].scalar, number.intValue == 0 {
+          throw Self.divisionByZero(call.target.name)
+        }
+      }
+    ) { x, _ in body(x[0], x[1]) }
+  }
+
+  func computingDType(_ call: LoweringCall) throws -> DType {
+    try kernel.rule.commonDType(call, \.dtype, \.sizes.count)
+  }
+
+  @Sendable func shape(_ call: OperatorCall) throws -> [TensorMeta?] { try kernel.shape(call) }
+
+  @Sendable func lower(_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws {
+    if try !computingDType(call).isFloatingPoint, let divisor = call.arguments[1].reference, results[0].elementCount > 0
+    {
+      let name = call.target.name
+      let isZero = builder.temporary(.bool, [])
+      builder.rows(
+        [divisor], of: divisor.sizes, over: Array(divisor.sizes.indices),
+        reductions: [.init(.any, .load(0) .== 0, dtype: .bool)], outer: [(isZero, .reduced(0))])
+      builder.append(
+        .host(
+          HostKernel(name: "check divisor", inputs: [isZero], outputs: []) { inputs, _ in
+            if inputs[0].load(as: Bool.self) { throw Self.divisionByZero(name) }
+          }))
+    }
+    try kernel.lower(call, results, &builder)
+  }
+
+  private static func divisionByZero(_ name: OperatorName) -> OperatorError {
+    OperatorError(.argument, name, "an integer is divided by 0")
   }
 }
 

@@ -39,8 +39,9 @@ extension OperatorLibrary {
 
   /// grad · scale where the mask holds, else 0.
   public static let nativeDropoutBackward: OperatorDefinition = pointwise(
-    "native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor", conditions: ["mask"]
-  ) { x, call in select(x[1], x[0] * .constant(.double(try call.double(2))), 0) }
+    "native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor",
+    operands: ["grad_output", "mask", "scale"], conditions: ["mask"]
+  ) { x, _ in select(x[1], x[0] * x[2], 0) }
   .derivative(of: "grad_output", saving: ["mask"]) { d in
     try nativeDropoutBackward(.reference(d.gradient), d["mask"], d["scale"])
   }

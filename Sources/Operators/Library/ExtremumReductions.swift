@@ -69,7 +69,9 @@ extension OperatorLibrary {
           try rule.lower(call, to: results, &builder, values: [value], finish: [.reduced(0)])
         })
     )
-    .derivative(saving: ["self", "result"]) { d in try shared(d.gradient, d.result, d, rule) }
+    .derivative(saving: ["self", "result"]) { d in
+      try shared(d.gradient, d.result, d, rule, amongNaN: schema.index(of: "dim") == nil)
+    }
   }
 
   private static func indexedExtremum(
@@ -138,11 +140,14 @@ extension OperatorLibrary {
   }
 
   /// The gradient shared evenly among the elements that equal the extremum.
+  ///
+  /// - Parameter amongNaN: Whether NaN counts as equal to NaN, as for the extremum of all elements.
   private static func shared(
-    _ gradient: Tensor, _ result: Tensor, _ d: DerivativeContext, _ rule: ReductionRule
+    _ gradient: Tensor, _ result: Tensor, _ d: DerivativeContext, _ rule: ReductionRule, amongNaN: Bool = false
   ) throws -> Tensor {
     let input = try d.tensor("self")
-    let isExtremum = try input.eq(rule.restored(result, d))
+    var isExtremum = try input.eq(rule.restored(result, d))
+    if amongNaN { isExtremum = try isExtremum.logicalOr(input.isNaN().logicalAnd(result.isNaN())) }
     let count = try isExtremum.sum(rule.dimensions(d.call, rank: input.rank), keepDimensions: true)
     return try isExtremum * (rule.restored(gradient, d) / count)
   }

@@ -45,7 +45,7 @@ extension OperatorLibrary {
   /// 2 · grad · (self - target), over the number of elements for a mean.
   public static let mseLossBackward = pointwise(
     "mse_loss_backward(Tensor grad_output, Tensor self, Tensor target, int reduction) -> Tensor",
-    accepts: .floatingPoint, check: { call, _ in _ = try call.lossReduction(3) }
+    accepts: .floatingPoint, isContiguous: true, check: { call, _ in _ = try call.lossReduction(3) }
   ) { x, call in
     var factor = 2.0
     if try call.lossReduction(3) == .mean {
@@ -77,13 +77,12 @@ extension OperatorLibrary {
     """,
     .composite { call in
       let (input, target) = (try call.tensor(0), try call.tensor(1))
-      // -log sigmoid(x) = log1p(exp(-|x|)) - min(x, 0)
-      let softplus = try (-input.abs()).exp().log1p() - input.clamp(max: 0)
+      let logSigmoid = try input.logSigmoid()
       var terms: Tensor
       if let positive = try call.optionalTensor(3) {
-        terms = try (1 - target) * input + ((positive - 1) * target + 1) * softplus
+        terms = try (1 - target) * input - ((positive - 1) * target + 1) * logSigmoid
       } else {
-        terms = try (1 - target) * input + softplus
+        terms = try (1 - target) * input - logSigmoid
       }
       if let weight = try call.optionalTensor(2) { terms = try terms * weight }
       return .reference(try terms.reduced(call.lossReduction(4)))

@@ -6,7 +6,7 @@ import TensorCore
 public enum LossReduction: Int, Hashable, Sendable { case none, mean, sum }
 
 extension OperatorLibrary {
-  static let classLosses = [nllLossForward, nllLossBackward, nllLoss, nllLossND, crossEntropyLoss]
+  static let classLosses = [nllLossForward, nllLossBackward, nllLoss, nllLossND]
 
   /// -weight[t] · self[t] for the target class t of each row: [N, C] or [C] and int64 [N] or []. Rows whose target is
   /// `ignore_index` have no part. `mean` divides by the total of the weights, which is the second result.
@@ -117,7 +117,7 @@ extension OperatorLibrary {
               ])))
       })
   )
-  .derivative(of: "grad_output", saving: ["target", "weight", "total_weight"]) { d in
+  .derivative(of: "grad_output", saving: ["target", "weight"]) { d in
     let loss = try nllLossForward.several(
       .reference(d.gradient), d["target"], d["weight"], d["reduction"], d["ignore_index"])[0]
     return loss
@@ -134,33 +134,18 @@ extension OperatorLibrary {
     nll_loss_nd(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor
     """,
     .composite { call in
-      let input = try call.tensor(0)
-      guard (1...2).contains(input.rank) else {
-        throw OperatorError(
-          .notImplemented, call.target.name, "takes [C] or [N, C] so far, got shape \(input.sizes); reshape to rows")
-      }
-      return .reference(try nllLoss.firstResult(call.arguments))
-    })
-
-  /// The negative log-likelihood of the softmax along the classes: [N, C] or [C] logits and class indices [N] or [].
-  public static let crossEntropyLoss = OperatorDefinition(
-    """
-    cross_entropy_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100, \
-    float label_smoothing=0.) -> Tensor
-    """,
-    .composite { call in
       let (input, target) = (try call.tensor(0), try call.tensor(1))
-      if input.sizes == target.sizes, target.dtype.isFloatingPoint {
-        throw OperatorError(.notImplemented, call.target.name, "takes class indices, not probabilities, so far")
+      guard input.rank > 2 else { return .reference(try nllLoss.firstResult(call.arguments)) }
+      guard target.sizes == input.sizes.removing(at: 1) else {
+        throw OperatorError(
+          .shape, call.target.name, "a target of shape \(target.sizes) does not fit an input of shape \(input.sizes)")
       }
-      guard try call.double(5) == 0 else {
-        throw OperatorError(.notImplemented, call.target.name, "does not smooth labels so far")
-      }
-      let logits = try logSoftmaxForward(
-        .reference(input), Value(input.rank == 1 ? 0 : 1), .bool(false))
-      return .reference(
-        try nllLossND(
-          .reference(logits), call.arguments[1], call.arguments[2], call.arguments[3], call.arguments[4]))
+      // As rows: [N, C, d…] → [N · d…, C]
+      let order = [0] + Array(2..<input.rank) + [1]
+      let rows = try input.permute(order).reshape([-1, input.sizes[1]])
+      let loss = try nllLoss.firstResult(
+        [.reference(rows), .reference(target.reshape([-1]))] + call.arguments.dropFirst(2))
+      return .reference(try call.lossReduction(3) == .none ? loss.reshape(target.sizes) : loss)
     })
 
   /// The target classes of a call whose input is [N, C] or [C].
@@ -232,6 +217,10 @@ private struct NLLRows {
   }
 }
 
+extension [SymInt] {
+  fileprivate func removing(at position: Int) -> [SymInt] { Array(self[..<position] + self[(position + 1)...]) }
+}
+
 extension Call {
   func lossReduction(_ position: Int) throws -> LossReduction {
     guard let reduction = LossReduction(rawValue: try int(position)) else {
@@ -258,15 +247,6 @@ extension Tensor {
     _ target: Tensor, weight: Tensor? = nil, reduction: LossReduction = .mean, ignoreIndex: Int = -100
   ) throws -> Tensor {
     try OperatorLibrary.nllLoss(
-      .reference(self), .reference(target), weight.map { .reference($0) } ?? .none, Value(reduction.rawValue),
-      Value(ignoreIndex))
-  }
-
-  /// The cross-entropy loss of logits [N, C] for class indices (int64) [N].
-  public func crossEntropyLoss(
-    _ target: Tensor, weight: Tensor? = nil, reduction: LossReduction = .mean, ignoreIndex: Int = -100
-  ) throws -> Tensor {
-    try OperatorLibrary.crossEntropyLoss(
       .reference(self), .reference(target), weight.map { .reference($0) } ?? .none, Value(reduction.rawValue),
       Value(ignoreIndex))
   }

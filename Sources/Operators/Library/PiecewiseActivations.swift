@@ -155,7 +155,7 @@ extension OperatorLibrary {
 
   public static let hardsigmoidBackward: OperatorDefinition = binary(
     "hardsigmoid_backward(Tensor grad_output, Tensor self) -> Tensor", accepts: .floatingPoint
-  ) { gradient, x in select(.binary(.bitwiseAnd, x .> -3, x .< 3), gradient / 6, 0) }
+  ) { gradient, x in select(.binary(.bitwiseAnd, x .> -3, x .< 3), gradient * oneSixth, 0) }
   .derivative(of: "grad_output", saving: ["self"]) { try hardsigmoidBackward(.reference($0.gradient), $0["self"]) }
   .derivative(of: "self") { try $0.gradient.zerosLike() }
 
@@ -167,6 +167,9 @@ extension OperatorLibrary {
   }
   .derivative(saving: ["self"]) { try thresholdBackward(.reference($0.gradient), $0["self"], $0["threshold"]) }
   .inPlaceVariant()
+
+  // In single precision for every type, as in PyTorch.
+  private static let oneSixth = ScalarExpression.constant(.double(Double(Float(1) / 6)))
 
   private static func limited(_ x: ScalarExpression) -> ScalarExpression {
     .binary(.minimum, .binary(.maximum, x, 0), 6)

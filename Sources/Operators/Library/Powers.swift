@@ -45,9 +45,9 @@ extension OperatorLibrary {
   .inPlaceVariant(overload: "Tensor")
 
   /// A number raised to self.
-  public static let powScalarBase = binary(
-    "pow.Scalar(Scalar self, Tensor exponent) -> Tensor", operands: ["self", "exponent"]
-  ) { power($0, $1) }
+  public static let powScalarBase = pointwise(
+    "pow.Scalar(Scalar self, Tensor exponent) -> Tensor", operands: ["self", "exponent"], isContiguous: true
+  ) { x, _ in power(x[0], x[1]) }
   .derivative(of: "exponent", saving: ["exponent", "result"]) { try exponentGradient($0) }
 
   public static let sqrt = unary("sqrt(Tensor self) -> Tensor", promotion: .intToFloat) { .unary(.sqrt, $0) }

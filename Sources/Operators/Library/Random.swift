@@ -1,4 +1,3 @@
-import Foundation
 import GraphIR
 import LoopIR
 import TensorCore
@@ -16,7 +15,8 @@ extension OperatorLibrary {
   }
 
   /// Standard normal.
-  public static let randn = drawn("randn(SymInt[] size, *, \(factoryOptions)) -> Tensor", dtypeAt: 1) { _, _ in .normal }
+  public static let randn = drawn("randn(SymInt[] size, *, \(factoryOptions)) -> Tensor", dtypeAt: 1) { _, _ in .normal
+  }
 
   /// Uniform integers in 0..<high.
   public static let randint = drawn(
@@ -145,97 +145,6 @@ extension Call {
     let value = try double(position)
     guard (0...1).contains(value) else { throw mismatch(position, "a probability in 0...1") }
     return value
-  }
-}
-
-/// A kind of random numbers.
-enum RandomDraw: Sendable {
-  /// In 0..<1, multiples of the last place that the dtype has below 1, so that rounding never gives 1.
-  case uniform(bits: DType)
-  case normal
-  case integer(low: Int, high: Int)
-  case permutation
-
-  func check(_ call: OperatorCall, dtype: DType) throws {
-    switch self {
-    case .uniform, .normal:
-      guard dtype.isFloatingPoint else {
-        throw OperatorError(.dtype, call.target.name, "draws floating-point numbers, not \(dtype)")
-      }
-    case .integer(let low, let high):
-      guard low < high else {
-        throw OperatorError(.argument, call.target.name, "needs low < high, got \(low)..<\(high)")
-      }
-    case .permutation: break
-    }
-  }
-
-  /// Appends a kernel that draws a dense tensor of these sizes; float64 or int64.
-  func lower(_ sizes: [Int], _ builder: inout LoopBuilder) throws -> Operand {
-    let output: Operand
-    let count = sizes.reduce(1, *)
-    switch self {
-    case .uniform, .normal: output = builder.temporary(.float64, sizes)
-    case .integer, .permutation: output = builder.temporary(.int64, sizes)
-    }
-    builder.append(
-      .host(
-        HostKernel(name: "random", inputs: [], outputs: [output]) { _, outputs in
-          let (philox, start) = Generator.inUse.take(blocks: (count + 1) / 2)
-          fill(outputs[0], count) { index in
-            let block = philox.block(start &+ UInt64(index / 2))
-            return index % 2 == 0 ? (block[0], block[1]) : (block[2], block[3])
-          }
-        }))
-    return output
-  }
-
-  /// Writes `count` numbers, each made of two random words.
-  private func fill(_ memory: UnsafeMutableRawPointer, _ count: Int, _ words: (Int) -> (UInt32, UInt32)) {
-    switch self {
-    case .uniform(let dtype):
-      let places = dtype.significandBits
-      let scale = 1 / Double(1 << places)
-      let output = memory.assumingMemoryBound(to: Double.self)
-      for index in 0..<count {
-        let (high, low) = words(index)
-        output[index] = Double((UInt64(high) << 32 | UInt64(low)) >> UInt64(64 - places)) * scale
-      }
-    case .normal:
-      let output = memory.assumingMemoryBound(to: Double.self)
-      for index in 0..<count {
-        // Box and Muller's transform; the first number is never 0.
-        let (a, b) = words(index)
-        let radius = (-2 * Foundation.log((Double(a) + 0.5) / 0x1p32)).squareRoot()
-        output[index] = radius * Foundation.cos(2 * .pi * Double(b) / 0x1p32)
-      }
-    case .integer(let low, let high):
-      let width = UInt64(bitPattern: Int64(high &- low))
-      let output = memory.assumingMemoryBound(to: Int.self)
-      for index in 0..<count {
-        let (a, b) = words(index)
-        output[index] = low &+ Int(truncatingIfNeeded: (UInt64(a) << 32 | UInt64(b)).multipliedFullWidth(by: width).high)
-      }
-    case .permutation:
-      let output = memory.assumingMemoryBound(to: Int.self)
-      for index in 0..<count { output[index] = index }
-      for index in stride(from: count - 1, to: 0, by: -1) {
-        let (a, b) = words(index)
-        let other = Int((UInt64(a) << 32 | UInt64(b)).multipliedFullWidth(by: UInt64(index + 1)).high)
-        (output[index], output[other]) = (output[other], output[index])
-      }
-    }
-  }
-}
-
-extension DType {
-  fileprivate var significandBits: Int {
-    switch self {
-    case .float16: 11
-    case .bfloat16: 8
-    case .float32: 24
-    default: 53
-    }
   }
 }
 

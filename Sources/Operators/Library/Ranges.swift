@@ -84,7 +84,7 @@ extension OperatorLibrary {
     _ name: String, _ comparison: BinaryOperation, _ again: @escaping @Sendable (Tensor, Int) throws -> Tensor
   ) -> OperatorDefinition {
     pointwise(
-      "\(name)(Tensor self, SymInt diagonal=0) -> Tensor",
+      "\(name)(Tensor self, SymInt diagonal=0) -> Tensor", isContiguous: true,
       check: { call, _ in
         guard try call.tensor(0).rank >= 2 else {
           throw OperatorError(

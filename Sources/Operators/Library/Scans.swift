@@ -3,21 +3,84 @@ import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let scans = [cumsum, cumprod]
+  static let scans = [cumsum, cumprod, linearRecurrence]
 
   /// Sums of the elements up to each, along a dimension. Integers and bool accumulate and give int64.
-  public static let cumsum = scan("cumsum") { $0 + $1 } integers: { $0 &+ $1 }
-    .derivative { d in
-      let rank = d.gradient.rank
-      guard rank > 0 else { return d.gradient }
-      let dimension = try d.call.dimension(1, rank: rank)
-      return try d.gradient.flip([dimension]).cumsum(dimension).flip([dimension])
-    }
-    .inPlaceVariant()
+  public static let cumsum = scan("cumsum") {
+    $0 + $1
+  } integers: {
+    $0 &+ $1
+  }
+  .derivative { d in
+    let rank = d.gradient.rank
+    guard rank > 0 else { return d.gradient }
+    let dimension = try d.call.dimension(1, rank: rank)
+    return try d.gradient.flip([dimension]).cumsum(dimension).flip([dimension])
+  }
+  .inPlaceVariant()
 
   /// Products of the elements up to each, along a dimension.
-  public static let cumprod = scan("cumprod") { $0 * $1 } integers: { $0 &* $1 }
-    .inPlaceVariant()
+  public static let cumprod = scan("cumprod") {
+    $0 * $1
+  } integers: {
+    $0 &* $1
+  }
+  .derivative(saving: ["self"]) { d in
+    let input = try d.tensor("self").converted(to: d.gradient.dtype)
+    guard input.rank > 0 else { return d.gradient }
+    let dimension = try d.call.dimension(1, rank: input.rank)
+    // The product before each element, times the sum of later gradients, each times the elements in between: exact where
+    // elements are 0 too.
+    let before = try input.shifted(dimension, filledWith: 1).cumprod(dimension)
+    let reversed = try input.flip([dimension]).shifted(dimension, filledWith: 0)
+    let later = try linearRecurrence(
+      .reference(reversed), .reference(d.gradient.flip([dimension])), Value(dimension))
+    return try before * later.flip([dimension])
+  }
+  .inPlaceVariant()
+
+  /// y[i] = factor[i] · y[i - 1] + term[i] along a dimension, with y[-1] = 0. Not in ATen: what the derivative of `cumprod`
+  /// takes.
+  public static let linearRecurrence: OperatorDefinition = OperatorDefinition(
+    "aot::linear_recurrence(Tensor factor, Tensor term, int dim) -> Tensor", traits: .reduction,
+    .kernel(
+      shape: { call in
+        let (factor, term) = (try call.tensor(0), try call.tensor(1))
+        _ = try call.dimension(2, rank: term.rank)
+        guard factor.sizes == term.sizes, factor.dtype == term.dtype, term.dtype.isFloatingPoint else {
+          throw OperatorError(
+            .shape, call.target.name,
+            "needs operands of one shape and floating-point dtype, got \(factor.dtype) \(factor.sizes) and \(term.dtype) \(term.sizes)"
+          )
+        }
+        return [TensorMeta(dtype: term.dtype, sizes: term.sizes, device: term.device)]
+      },
+      lowering: { call, results, builder in
+        let term = try call.reference(1)
+        let lines = ScanLines(sizes: term.sizes, dimension: try call.dimension(2, rank: term.sizes.count))
+        let (factors, sums) = (builder.temporary(.float64, term.sizes), builder.temporary(.float64, term.sizes))
+        builder.copy(try call.reference(0), to: factors)
+        builder.copy(term, to: sums)
+        builder.append(
+          .host(
+            HostKernel(name: "linear_recurrence", inputs: [factors, sums], outputs: [sums]) { inputs, outputs in
+              let factors = inputs[0].assumingMemoryBound(to: Double.self)
+              let sums = outputs[0].assumingMemoryBound(to: Double.self)
+              lines.forEachStep { place, previous in sums[place] += factors[place] * sums[previous] }
+            }))
+        builder.copy(sums, to: results[0])
+      })
+  )
+  .derivative(of: "factor", "term", saving: ["factor", "result"]) { d -> [Value] in
+    let factor = try d.tensor("factor")
+    guard factor.rank > 0 else { return [.reference(try factor.zerosLike()), .reference(d.gradient)] }
+    let dimension = try d.call.dimension(2, rank: factor.rank)
+    let next = try factor.flip([dimension]).shifted(dimension, filledWith: 0)
+    let toTerm = try linearRecurrence(
+      .reference(next), .reference(d.gradient.flip([dimension])), Value(dimension)
+    ).flip([dimension])
+    return [.reference(try toTerm * d.result.shifted(dimension, filledWith: 0)), .reference(toTerm)]
+  }
 
   private static func scan(
     _ name: String, _ combine: @escaping @Sendable (Double, Double) -> Double,
@@ -34,22 +97,23 @@ extension OperatorLibrary {
         },
         lowering: { call, results, builder in
           let (input, output) = (try call.reference(0), results[0])
-          let dimension = try call.dimension(1, rank: input.sizes.count)
-          // Every line is walked in the type that the result accumulates in.
+          let lines = ScanLines(sizes: input.sizes, dimension: try call.dimension(1, rank: input.sizes.count))
+          // Every line is walked in double precision or int64; the result rounds it.
           let dtype: DType = output.dtype.isFloatingPoint ? .float64 : .int64
-          let temporary = builder.temporary(dtype, input.sizes)
-          builder.copy(input, to: temporary)
-          let lines = ScanLines(sizes: input.sizes, dimension: dimension)
+          let sums = builder.temporary(dtype, input.sizes)
+          builder.copy(input, to: sums)
           builder.append(
             .host(
-              HostKernel(name: name, inputs: [temporary], outputs: [temporary]) { _, outputs in
+              HostKernel(name: name, inputs: [sums], outputs: [sums]) { _, outputs in
                 if dtype == .int64 {
-                  lines.run(outputs[0].assumingMemoryBound(to: Int.self), integers)
+                  let sums = outputs[0].assumingMemoryBound(to: Int.self)
+                  lines.forEachStep { place, previous in sums[place] = integers(sums[previous], sums[place]) }
                 } else {
-                  lines.run(outputs[0].assumingMemoryBound(to: Double.self), combine)
+                  let sums = outputs[0].assumingMemoryBound(to: Double.self)
+                  lines.forEachStep { place, previous in sums[place] = combine(sums[previous], sums[place]) }
                 }
               }))
-          builder.copy(temporary, to: output)
+          builder.copy(sums, to: output)
         }))
   }
 }
@@ -66,17 +130,27 @@ private struct ScanLines: Sendable {
     innerCount = sizes.dropFirst(dimension + 1).reduce(1, *)
   }
 
-  func run<Element>(_ elements: UnsafeMutablePointer<Element>, _ combine: (Element, Element) -> Element) {
+  /// Calls `body` with the place of every element that has one before it in its line, and the place of that one.
+  @inline(__always)
+  func forEachStep(_ body: (_ place: Int, _ previous: Int) -> Void) {
+    guard length > 1 else { return }
     for outer in 0..<outerCount {
       let start = outer * length * innerCount
-      for place in stride(from: start + innerCount, to: start + length * innerCount, by: 1) {
-        elements[place] = combine(elements[place - innerCount], elements[place])
-      }
+      for place in start + innerCount..<start + length * innerCount { body(place, place - innerCount) }
     }
   }
 }
 
 extension Tensor {
+  /// The elements moved on by one place along a dimension, the first place filled with a number.
+  fileprivate func shifted(_ dimension: Int, filledWith value: Double) throws -> Tensor {
+    let length = shape[dimension]
+    guard length > 0 else { return self }
+    var edge = shape
+    edge[dimension] = 1
+    return try Tensor.cat([newFull(edge, value), narrow(dimension, from: 0, length: length - 1)], dimension: dimension)
+  }
+
   /// Sums of the elements up to each, along a dimension.
   public func cumsum(_ dimension: Int, dtype: DType? = nil) throws -> Tensor {
     try OperatorLibrary.cumsum(.reference(self), Value(dimension), Value(dtype))

@@ -98,7 +98,7 @@ extension OperatorLibrary {
 
   private static func masked(_ schema: String) -> OperatorDefinition {
     pointwise(
-      schema, operands: ["self", "mask", "value"], conditions: ["mask"], promotion: .first,
+      schema, operands: ["self", "mask", "value"], conditions: ["mask"], promotion: .first, isContiguous: true,
       check: { call, dtype in
         if let value = call.arguments[2].reference, value.rank > 0 {
           throw OperatorError(

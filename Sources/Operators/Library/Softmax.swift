@@ -65,13 +65,32 @@ extension OperatorLibrary {
 
   /// Softmax that gives zeros, not NaN, where everything is -∞.
   public static let safeSoftmax = OperatorDefinition(
-    "_safe_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor",
-    .composite { call in
-      let input = try call.tensor(0)
-      let result = try softmax(.reference(input), call.arguments[1], call.arguments[2])
-      let isEmpty = try input.eq(-Double.infinity).all([call.int(1)], keepDimensions: true)
-      return .reference(try isEmpty.selecting(0.0, result))
-    })
+    "_safe_softmax(Tensor self, int dim, ScalarType? dtype=None) -> Tensor", traits: .reduction,
+    .kernel(
+      shape: { call in
+        let input = try call.tensor(0)
+        _ = try call.dimension(1, rank: input.rank)
+        let dtype = try call.optionalDType(2) ?? input.dtype
+        guard dtype.isFloatingPoint else {
+          throw OperatorError(.dtype, call.target.name, "is not defined for \(dtype)")
+        }
+        return [TensorMeta(dtype: dtype, layout: input.layout.copied(format: .preserve), device: input.device)]
+      },
+      lowering: { call, results, builder in
+        let input = try call.reference(0)
+        let accumulator = results[0].dtype.accumulator
+        let element = ScalarExpression.cast(accumulator, .load(0))
+        let shift = select(.reduced(0) .== .constant(.double(-.infinity)), 0, .reduced(0))
+        let exponential = ScalarExpression.unary(.exp, element - shift)
+        builder.rows(
+          [input], of: input.sizes, over: input.sizes.isEmpty ? [] : [try call.dimension(1, rank: input.sizes.count)],
+          reductions: [.init(.maximum, element, dtype: accumulator), .init(.sum, exponential, dtype: accumulator)],
+          full: [(results[0], select(.reduced(1) .== 0, 0, exponential / .reduced(1)))])
+      })
+  )
+  .derivative(saving: ["result"]) { d in
+    try softmaxBackward(.reference(d.gradient), .reference(d.result), d["dim"], .dtype(d.result.dtype))
+  }
 
   /// log Σ exp(x) over dimensions. Integers are promoted to the default floating-point type.
   public static let logsumexp: OperatorDefinition = {

@@ -84,7 +84,9 @@ final class ConformanceData {
       if let index = json["t"]?.int { return .reference(inputs[index]) }
       if let text = json["s"]?.string ?? json["layout"]?.string { return .string(text) }
       if let name = json["dtype"]?.string, let dtype = DType(abbreviation: name) { return .dtype(dtype) }
-      if let name = json["memory_format"]?.string, let format = MemoryFormat(rawValue: name) {
+      if let name = json["memory_format"]?.string?.replacingOccurrences(of: "_format", with: ""),
+        let format = MemoryFormat(rawValue: name)
+      {
         return .memoryFormat(format)
       }
       if let name = json["device"]?.string, let device = Device(name) { return .device(device) }
