@@ -79,7 +79,7 @@ final class FunctionGradient: GradientFunction {
     }
     // A tensor with a history or gradient of its own must keep them: the output becomes another tensor over its memory.
     let keepsItself = slot != nil || output.autogradMeta != nil
-    let result = keepsItself ? try noGrad { try output.expand(output.sizes) } : output
+    let result = keepsItself ? try noGrad { try output.alias() } : output
     result.viewRecord?.circumstance = .customFunction
     result.setHistory(edge)
     return result

@@ -107,7 +107,7 @@ enum Recorder {
       var history = SavedTensor.History.result(index)
       if call.target.mutates {
         history = SavedTensor.history(ofResult: index, writtenTo: tensor)
-      } else if !tensor.dtype.isFloatingPoint {
+      } else if !tensor.dtype.isFloatingPoint || call.target.auxiliaryResults.contains(index) {
         history = .none
       }
       function.save(
@@ -133,7 +133,7 @@ enum Recorder {
   private static func attach(
     _ function: OperatorGradient, to tensor: Tensor, at index: Int, of call: OperatorCall
   ) throws {
-    guard tensor.dtype.isFloatingPoint else { return }
+    guard tensor.dtype.isFloatingPoint, !call.target.auxiliaryResults.contains(index) else { return }
     let edge = GradientEdge(function, inputIndex: index)
     if call.target.mutates, let slot = call.slot(of: tensor) {
       try InPlaceRules.rebase(tensor, onto: edge, slot: slot, layoutOnly: call.target.mutatesLayoutOnly)

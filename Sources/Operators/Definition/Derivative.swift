@@ -103,6 +103,7 @@ extension OperatorDefinition {
   private static func fitted(_ gradient: Value, to argument: Value) throws -> Value {
     switch (gradient, argument) {
     case (.reference(let gradient), .reference(let argument)):
+      if gradient.sizes == argument.sizes && gradient.dtype == argument.dtype { return .reference(gradient) }
       return .reference(try gradient.summed(to: argument.sizes).converted(to: argument.dtype))
     case (.list(let gradients), .list(let arguments)), (.tuple(let gradients), .list(let arguments)):
       return .list(try zip(gradients, arguments).map { try fitted($0, to: $1) })

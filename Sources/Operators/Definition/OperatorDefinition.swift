@@ -13,6 +13,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public let implementation: Implementation
   /// How gradients flow, one formula per group of parameters; nil where no derivative is defined.
   public private(set) var derivative: [DerivativeFormula]?
+  /// Results that no gradient flows into, such as statistics that are kept for the backward pass.
+  package private(set) var auxiliaryResults = PositionSet()
   /// The operator in terms of simpler ones, for a compiler or user that wants those.
   public private(set) var decomposition: (@Sendable (OperatorCall) throws -> Value)?
   /// For a view: how a write through the view looks from its source; nil where there is no way to say it.
@@ -150,6 +152,12 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   /// Declares that no gradient flows through, as for comparisons and indices.
   public func notDifferentiable() -> OperatorDefinition {
     derivative = []
+    return self
+  }
+
+  /// Declares results, by position, that no gradient flows into, though they are floating-point.
+  public func auxiliary(results: Int...) -> OperatorDefinition {
+    auxiliaryResults = PositionSet(results)
     return self
   }
 
