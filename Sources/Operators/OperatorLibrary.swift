@@ -15,7 +15,7 @@ public enum OperatorLibrary {
     views, dimensionViews, partViews, splitViews, partScatters, copies, joining,
     padding, indexing, advancedIndexing, embeddings,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
-    dataReplacement,
+    historyGrafts,
   ]
 
   /// Operators by name, for text forms.
