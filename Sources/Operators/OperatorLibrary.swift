@@ -16,7 +16,7 @@ public enum OperatorLibrary {
     views, dimensionViews, partViews, splitViews, partScatters, copies, joining,
     padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
-    dataReplacement,
+    historyGrafts,
   ]
 
   /// Operators by name, for text forms.
