@@ -47,7 +47,7 @@ let package = Package(
     tests("LoopIRTests", of: kernels),
     tests("GraphIRTests", of: ["TensorCore", "GraphIR"]),
     tests("OperatorsTests", of: library),
-    tests("EagerAutogradTests", of: library + ["EagerAutograd"]),
+    tests("EagerAutogradTests", of: library + ["EagerAutograd", "AOTAutogradTesting"]),
     tests("StageTests", of: artifacts + stages),
     tests("AOTAutogradTests", of: everything),
     tests("CommandLineTests", of: everything + ["aot"]),

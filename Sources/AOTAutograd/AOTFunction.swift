@@ -57,19 +57,20 @@ public func aotFunction<each Input: TensorTree, Output>(
 public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
   private let table: GuardTable<Output>
   private let function: Closure
-  private let mapOutput: @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
 
   /// The closure may capture tensors, which are not `Sendable`; it runs only while one thread holds the table's lock.
-  private struct Closure: @unchecked Sendable { let call: (repeat each Input) throws -> Output }
+  private struct Closure: @unchecked Sendable {
+    let call: (repeat each Input) throws -> Output
+    let mapOutput: OutputTree<Output>.Map
+  }
 
   init(
     _ configuration: AOTConfiguration, _ source: SourceLocation,
     _ function: @escaping (repeat each Input) throws -> Output,
-    mapOutput: @escaping @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
+    mapOutput: @escaping OutputTree<Output>.Map
   ) {
     self.table = GuardTable(configuration, source)
-    self.function = Closure(call: function)
-    self.mapOutput = mapOutput
+    self.function = Closure(call: function, mapOutput: mapOutput)
   }
 
   /// Calls the function, compiling it first where no earlier call had the same signature.
@@ -94,7 +95,7 @@ public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
     try table.entry(flat.tensors, flat.constants) { tensors in
       var next = tensors.makeIterator()
       let replace: (Tensor) -> Tensor = { next.next() ?? $0 }
-      return try OutputTree(function.call(repeat (each input).mapTensors(replace)), mapOutput)
+      return try OutputTree(function.call(repeat (each input).mapTensors(replace)), function.mapOutput)
     }
   }
 }

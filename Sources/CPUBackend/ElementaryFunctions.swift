@@ -113,7 +113,8 @@ extension SIMD8<Float> {
     let x = magnitude
     let z = x * x
     let small =
-      z.polynomial(-5.704_988_727_45e-3, 2.063_908_879_54e-2, -5.373_971_555_31e-2, 1.333_144_229_46e-1, -3.333_328_194_22e-1)
+      z.polynomial(
+        -5.704_988_727_45e-3, 2.063_908_879_54e-2, -5.373_971_555_31e-2, 1.333_144_229_46e-1, -3.333_328_194_22e-1)
       * z * self + self
     let bounded = x.replacing(with: 10, where: x .> 10)
     let large = (1 - 2 / ((bounded * 2).exponential + 1)).withSign(of: self)
@@ -138,7 +139,10 @@ extension SIMD8<Float> {
   /// sin x, or cos x; error below 2 ulp.
   @inline(__always) func sine(isCosine: Bool) -> Self {
     let x = magnitude
-    if any(.!(x .< 8192)) {
+    // Negative in every lane where the bits are those of a smaller number; NaN counts as large.
+    let excess = x.signedBits &- SIMD8<Int32>(repeating: 0x4600_0000)
+    let pairs = excess.lowHalf & excess.highHalf
+    if pairs[0] & pairs[1] & pairs[2] & pairs[3] >= 0 {
       // Few numbers are this large: the library reduces them exactly.
       var result = self
       for lane in 0..<8 { result[lane] = isCosine ? Foundation.cos(self[lane]) : Foundation.sin(self[lane]) }
@@ -154,7 +158,9 @@ extension SIMD8<Float> {
     let cosine =
       z.polynomial(2.443_315_711_809_948e-5, -1.388_731_625_493_765e-3, 4.166_664_568_298_827e-2) * z * z - z * 0.5 + 1
     let q = isCosine ? quadrant &+ 1 : quadrant
-    let value = sine.replacing(with: cosine, where: (q & 1) .== 1)
+    // All bits where the quadrant is odd.
+    let isOdd = SIMD8<Int32>.zero &- (q & 1)
+    let value = Self(signedBits: (cosine.signedBits & isOdd) | (sine.signedBits & ~isOdd))
     let flipped = Self(signedBits: value.signedBits ^ ((q & 2) &<< 30))
     return isCosine ? flipped : Self(bits: flipped.bits ^ (bits & 0x8000_0000))
   }

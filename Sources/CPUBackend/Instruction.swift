@@ -58,9 +58,12 @@ struct IndirectionPlan: Equatable {
 }
 
 struct ReductionPlan {
+  /// Levels of partial sums.
+  static let sumLevels = 4
+
   var operation: LoopKernel.Reduction.Operation
   var type: RegisterType
-  /// The folded value, three levels of partial results one after the other; then the position.
+  /// The folded value (for sums, partial results, one level after the other), or an extremum and then its position.
   var accumulator: Int
   /// Bytes of one level.
   var levelByteCount: Int

@@ -9,7 +9,7 @@ extension LoopCompiler {
     for reduction in kernel.reductions {
       let type = RegisterType(reduction.dtype)
       let levelByteCount = layout.byteCount(type, .group)
-      let levels = reduction.operation == .sum ? 3 : 1
+      let levels = reduction.operation == .sum ? ReductionPlan.sumLevels : 1
       var accumulator = layout.reserve(levels * levelByteCount)
       if reduction.operation.givesPosition {
         // The position comes right after the value.

@@ -237,7 +237,9 @@ struct LoopCompiler {
   ) throws(LoopError) -> Value {
     if operation == .power, case .constant(let exponent) = b,
       let special = try power(a, exponent.doubleValue, hint: hint)
-    { return special }
+    {
+      return special
+    }
     let (x, y) = try pair(a, b, hint: operation.isComparison ? nil : hint)
     let type = registers[x.register].type
     if type.isFloatingPoint, operation.isBitwise {

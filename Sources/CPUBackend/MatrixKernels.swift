@@ -77,9 +77,9 @@ struct MatrixView<Scalar> {
 /// `result = alpha · left @ right + beta · result`, blocked and packed.
 struct BlockedProduct<V: MatrixVector> {
   /// Steps of k per block: a packed strip of the left matrix (6 rows) then stays in the first-level cache.
-  static var depth: Int { 192 }
+  static var depth: Int { 256 }
   /// Columns per block: a packed block of the right matrix then stays in the second-level cache.
-  static var blockColumns: Int { 4096 / MemoryLayout<V.Scalar>.size / 2 }
+  static var blockColumns: Int { 2048 / MemoryLayout<V.Scalar>.size }
 
   /// Scratch for packing.
   static func scratchByteCount(n: Int, k: Int) -> Int {

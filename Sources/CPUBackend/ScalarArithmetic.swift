@@ -58,7 +58,8 @@ func floorDivide<T: BinaryFloatingPoint>(_ a: T, _ b: T) -> T {
 /// Toward zero; saturated, and 0 for NaN, where it does not fit.
 @inline(__always)
 func saturated<Target: FixedWidthInteger & SignedInteger, Source: BinaryFloatingPoint>(_ value: Source) -> Target {
-  let limit = Source(sign: .plus, exponent: Source.Exponent(Target.bitWidth - 1), significand: 1)
+  // 2 to the width less one, whether or not the largest integer is itself a number of the source.
+  let limit = Source(Target.max) + 1
   if value > -limit, value < limit { return Target(value) }
   return value >= limit ? .max : value <= -limit ? .min : 0
 }

@@ -64,7 +64,8 @@ extension LoopPlan {
   /// Calls `body` with the buffer position of each element of an access with indirections.
   @inline(__always)
   func forEachElement(
-    _ access: UnsafeMutablePointer<AccessPlan>, _ tile: borrowing TileContext, _ body: (_ i: Int, _ position: Int) -> Void
+    _ access: UnsafeMutablePointer<AccessPlan>, _ tile: borrowing TileContext,
+    _ body: (_ i: Int, _ position: Int) -> Void
   ) {
     let scratch = tile.scratch
     let count = access.pointee.indirectionCount
@@ -95,54 +96,31 @@ extension LoopPlan {
     }
     guard let base = tile.buffers[access.pointee.buffer] else { return }
     switch access.pointee.dtype {
-    case .float32: load(access, tile, base, target) { (x: Float) in x }
-    case .float64: load(access, tile, base, target) { (x: Double) in x }
-    case .int64: load(access, tile, base, target) { (x: Int64) in x }
-    case .int32: load(access, tile, base, target) { (x: Int32) in x }
-    case .int16: load(access, tile, base, target) { (x: Int16) in Int32(x) }
-    case .int8: load(access, tile, base, target) { (x: Int8) in Int32(x) }
-    case .uint8: load(access, tile, base, target) { (x: UInt8) in Int32(x) }
-    case .bool: load(access, tile, base, target) { (x: UInt8) in Int32(x == 0 ? 0 : 1) }
-    case .float16: load(access, tile, base, target) { (x: UInt16) in Float(Half(bitPattern: x)) }
-    case .bfloat16: load(access, tile, base, target) { (x: UInt16) in Float(BFloat16(bitPattern: x)) }
+    case .float32: load(Float.self, access, tile, base, target)
+    case .float64: load(Double.self, access, tile, base, target)
+    case .int64: load(Int64.self, access, tile, base, target)
+    case .int32: load(Int32.self, access, tile, base, target)
+    case .int16: load(Int16.self, access, tile, base, target)
+    case .int8: load(Int8.self, access, tile, base, target)
+    case .uint8: load(UInt8.self, access, tile, base, target)
+    case .bool: load(BoolByte.self, access, tile, base, target)
+    case .float16: load(Half.self, access, tile, base, target)
+    case .bfloat16: load(BFloat16.self, access, tile, base, target)
     }
   }
 
-  @inline(__always)
-  private func load<Element: BitwiseCopyable, Value: BitwiseCopyable>(
-    _ access: UnsafeMutablePointer<AccessPlan>, _ tile: borrowing TileContext, _ base: UnsafeMutableRawPointer,
-    _ target: UnsafeMutableRawPointer, _ convert: (Element) -> Value
+  @inline(never)
+  private func load<Element: MemoryElement>(
+    _: Element.Type, _ access: UnsafeMutablePointer<AccessPlan>, _ tile: borrowing TileContext,
+    _ base: UnsafeMutableRawPointer, _ target: UnsafeMutableRawPointer
   ) {
     let source = base.assumingMemoryBound(to: Element.self)
-    let output = target.assumingMemoryBound(to: Value.self)
+    let output = target.assumingMemoryBound(to: Element.Wide.self)
     if access.pointee.indirectionCount > 0 {
-      return forEachElement(access, tile) { i, position in output[i] = convert(source[position]) }
+      return forEachElement(access, tile) { i, position in output[i] = source[position].wide }
     }
     forEachRun(access, tile) { first, position, count, stride in
-      let output = output + first
-      let source = source + position
-      if stride == 1 {
-        var i = 0
-        while i < count {
-          output[i] = convert(source[i])
-          i &+= 1
-        }
-      } else if stride == 0 {
-        let value = convert(source[0])
-        var i = 0
-        while i < count {
-          output[i] = value
-          i &+= 1
-        }
-      } else {
-        var i = 0
-        var place = 0
-        while i < count {
-          output[i] = convert(source[place])
-          place &+= stride
-          i &+= 1
-        }
-      }
+      copyRun(output + first, source + position, count, stride)
     }
   }
 
@@ -153,61 +131,36 @@ extension LoopPlan {
     guard let base = tile.buffers[access.pointee.buffer] else { return }
     let value = tile.scratch + instruction.a
     switch access.pointee.dtype {
-    case .float32: store(access, tile, base, value) { (x: Float) in x } load: { $0 } add: { $0 + $1 }
-    case .float64: store(access, tile, base, value) { (x: Double) in x } load: { $0 } add: { $0 + $1 }
-    case .int64: store(access, tile, base, value) { (x: Int64) in x } load: { $0 } add: { $0 &+ $1 }
-    case .int32: store(access, tile, base, value) { (x: Int32) in x } load: { $0 } add: { $0 &+ $1 }
-    case .int16:
-      store(access, tile, base, value) { (x: Int32) in Int16(truncatingIfNeeded: x) } load: { Int32($0) } add: { $0 &+ $1 }
-    case .int8:
-      store(access, tile, base, value) { (x: Int32) in Int8(truncatingIfNeeded: x) } load: { Int32($0) } add: { $0 &+ $1 }
-    case .uint8:
-      store(access, tile, base, value) { (x: Int32) in UInt8(truncatingIfNeeded: x) } load: { Int32($0) } add: { $0 &+ $1 }
-    case .bool:
-      store(access, tile, base, value) { (x: Int32) in UInt8(x == 0 ? 0 : 1) } load: { Int32($0) } add: { $0 | $1 }
-    case .float16:
-      store(access, tile, base, value) { (x: Float) in Half(x).bitPattern }
-        load: { Float(Half(bitPattern: $0)) } add: { $0 + $1 }
-    case .bfloat16:
-      store(access, tile, base, value) { (x: Float) in BFloat16(x).bitPattern }
-        load: { Float(BFloat16(bitPattern: $0)) } add: { $0 + $1 }
+    case .float32: store(Float.self, access, tile, base, value)
+    case .float64: store(Double.self, access, tile, base, value)
+    case .int64: store(Int64.self, access, tile, base, value)
+    case .int32: store(Int32.self, access, tile, base, value)
+    case .int16: store(Int16.self, access, tile, base, value)
+    case .int8: store(Int8.self, access, tile, base, value)
+    case .uint8: store(UInt8.self, access, tile, base, value)
+    case .bool: store(BoolByte.self, access, tile, base, value)
+    case .float16: store(Half.self, access, tile, base, value)
+    case .bfloat16: store(BFloat16.self, access, tile, base, value)
     }
   }
 
-  @inline(__always)
-  private func store<Element: BitwiseCopyable, Value: BitwiseCopyable>(
-    _ access: UnsafeMutablePointer<AccessPlan>, _ tile: borrowing TileContext, _ base: UnsafeMutableRawPointer,
-    _ value: UnsafeMutableRawPointer, _ convert: (Value) -> Element, load: (Element) -> Value,
-    add: (Value, Value) -> Value
+  @inline(never)
+  private func store<Element: MemoryElement>(
+    _: Element.Type, _ access: UnsafeMutablePointer<AccessPlan>, _ tile: borrowing TileContext,
+    _ base: UnsafeMutableRawPointer, _ value: UnsafeMutableRawPointer
   ) {
     let output = base.assumingMemoryBound(to: Element.self)
-    let value = value.assumingMemoryBound(to: Value.self)
+    let value = value.assumingMemoryBound(to: Element.Wide.self)
     if access.pointee.isAccumulating {
       return forEachElement(access, tile) { i, position in
-        output[position] = convert(add(load(output[position]), value[i]))
+        output[position] = Element(narrowing: Element.sum(output[position].wide, value[i]))
       }
     }
     if access.pointee.indirectionCount > 0 {
-      return forEachElement(access, tile) { i, position in output[position] = convert(value[i]) }
+      return forEachElement(access, tile) { i, position in output[position] = Element(narrowing: value[i]) }
     }
     forEachRun(access, tile) { first, position, count, stride in
-      let value = value + first
-      let output = output + position
-      if stride == 1 {
-        var i = 0
-        while i < count {
-          output[i] = convert(value[i])
-          i &+= 1
-        }
-      } else {
-        var i = 0
-        var place = 0
-        while i < count {
-          output[place] = convert(value[i])
-          place &+= stride
-          i &+= 1
-        }
-      }
+      storeRun(output + position, value + first, count, stride)
     }
   }
 
@@ -222,5 +175,51 @@ extension LoopPlan {
       return false
     }
     return true
+  }
+}
+
+@inline(__always)
+private func copyRun<Element: MemoryElement>(
+  _ output: UnsafeMutablePointer<Element.Wide>, _ source: UnsafeMutablePointer<Element>, _ count: Int, _ stride: Int
+) {
+  var i = 0
+  if stride == 1 {
+    while i < count {
+      output[i] = source[i].wide
+      i &+= 1
+    }
+  } else if stride == 0 {
+    let value = source[0].wide
+    while i < count {
+      output[i] = value
+      i &+= 1
+    }
+  } else {
+    var place = 0
+    while i < count {
+      output[i] = source[place].wide
+      place &+= stride
+      i &+= 1
+    }
+  }
+}
+
+@inline(__always)
+private func storeRun<Element: MemoryElement>(
+  _ output: UnsafeMutablePointer<Element>, _ value: UnsafeMutablePointer<Element.Wide>, _ count: Int, _ stride: Int
+) {
+  var i = 0
+  if stride == 1 {
+    while i < count {
+      output[i] = Element(narrowing: value[i])
+      i &+= 1
+    }
+  } else {
+    var place = 0
+    while i < count {
+      output[place] = Element(narrowing: value[i])
+      place &+= stride
+      i &+= 1
+    }
   }
 }

@@ -91,9 +91,9 @@ enum TileArithmetic {
     @inline(__always) func map(_ body: (Int32Vector) -> Int32Vector) { mapVectors(t, a, count, body) }
     switch operation {
     case .negate: map { Int32Vector.zero &- $0 }
-    case .absolute: map { x in x.replacing(with: Int32Vector.zero &- x, where: x .< 0) }
-    case .sign: map { x in flags(x .> 0) &- flags(x .< 0) }
-    case .logicalNot: map { flags($0 .== 0) }
+    case .absolute: map { x in (x ^ (x &>> 31)) &- (x &>> 31) }
+    case .sign: map { x in flags(x .> Int32Vector.zero) &- flags(x .< Int32Vector.zero) }
+    case .logicalNot: map { flags($0 .== Int32Vector.zero) }
     case .bitwiseNot: map { ~$0 }
     case .isNaN: map { _ in .zero }
     default: map { $0 }
@@ -104,9 +104,9 @@ enum TileArithmetic {
     @inline(__always) func map(_ body: (Int64Vector) -> Int64Vector) { mapVectors(t, a, count, body) }
     switch operation {
     case .negate: map { Int64Vector.zero &- $0 }
-    case .absolute: map { x in x.replacing(with: Int64Vector.zero &- x, where: x .< 0) }
+    case .absolute: mapScalars(t, a, count) { (x: Int64) in x < 0 ? 0 &- x : x }
     case .sign: mapScalars(t, a, count) { (x: Int64) in x.signum() }
-    case .logicalNot: mapVectors(t, a, count) { (x: Int64Vector) in flags(x .== 0) }
+    case .logicalNot: mapVectors(t, a, count) { (x: Int64Vector) in flags(x .== Int64Vector.zero) }
     case .bitwiseNot: map { ~$0 }
     case .isNaN: mapScalars(t, a, count) { (_: Int64) in Int32(0) }
     default: map { $0 }
@@ -149,7 +149,8 @@ enum TileArithmetic {
     }
   }
 
-  private static func binaryDouble(_ operation: BinaryOperation, _ t: Register, _ a: Register, _ b: Register, _ n: Int) {
+  private static func binaryDouble(_ operation: BinaryOperation, _ t: Register, _ a: Register, _ b: Register, _ n: Int)
+  {
     @inline(__always) func map(_ body: (DoubleVector, DoubleVector) -> DoubleVector) { mapVectors(t, a, b, n, body) }
     @inline(__always) func compare(_ body: (DoubleVector, DoubleVector) -> SIMDMask<SIMD4<Int64>>) {
       mapVectors(t, a, b, n) { (x: DoubleVector, y: DoubleVector) in flags(body(x, y)) }
@@ -230,14 +231,17 @@ enum TileArithmetic {
   static func select(
     _ type: RegisterType, _ t: Register, _ condition: Register, _ a: Register, _ b: Register, _ count: Int
   ) {
+    // A condition is 0 or 1: its negative is a mask.
     switch type {
     case .float32, .int32:
-      mapVectors(t, condition, a, b, count) { (m: Int32Vector, x: Int32Vector, y: Int32Vector) in
-        y.replacing(with: x, where: m .!= 0)
+      mapVectors(t, condition, a, b, count) { (condition: Int32Vector, x: Int32Vector, y: Int32Vector) in
+        let mask = Int32Vector.zero &- condition
+        return (x & mask) | (y & ~mask)
       }
     case .float64, .int64:
-      mapVectors(t, condition, a, b, count) { (m: SIMD4<Int32>, x: Int64Vector, y: Int64Vector) in
-        y.replacing(with: x, where: Int64Vector(truncatingIfNeeded: m) .!= 0)
+      mapVectors(t, condition, a, b, count) { (condition: SIMD4<Int32>, x: Int64Vector, y: Int64Vector) in
+        let mask = Int64Vector.zero &- Int64Vector(truncatingIfNeeded: condition)
+        return (x & mask) | (y & ~mask)
       }
     }
   }

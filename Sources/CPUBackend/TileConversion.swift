@@ -12,7 +12,7 @@ extension TileArithmetic {
     case (.float64, .float32): mapScalars(t, a, n) { (x: Double) in Float(x) }
     case (.float64, .int32): mapScalars(t, a, n) { (x: Double) -> Int32 in saturated(x) }
     case (.float64, .int64): mapScalars(t, a, n) { (x: Double) -> Int64 in saturated(x) }
-    case (.int32, .float32): mapScalars(t, a, n) { (x: Int32) in Float(x) }
+    case (.int32, .float32): mapVectors(t, a, n) { (x: Int32Vector) in FloatVector(x) }
     case (.int32, .float64): mapScalars(t, a, n) { (x: Int32) in Double(x) }
     case (.int32, .int64): mapScalars(t, a, n) { (x: Int32) in Int64(x) }
     case (.int64, .float32): mapScalars(t, a, n) { (x: Int64) in Float(x) }

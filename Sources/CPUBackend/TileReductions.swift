@@ -1,7 +1,7 @@
 import LoopIR
 
 // Reductions fold a tile into accumulators, one per group-level value. Sums of floats are pairwise inside a tile and go
-// through three levels of partial sums between tiles, so that the error grows with the logarithm of the count, not with it.
+// through four levels of partial sums between tiles, so that the error grows with the logarithm of the count, not with it.
 
 /// Partial sums of this many tiles or rows go up one level.
 private let cascade = 32
@@ -10,10 +10,11 @@ extension LoopPlan {
   func beginReduction(_ instruction: borrowing Instruction, _ tile: borrowing TileContext) {
     let plan = reductions + instruction.index
     let accumulator = tile.scratch + plan.pointee.accumulator
-    let levels = plan.pointee.operation == .sum ? 3 : 1
+    let levels = plan.pointee.operation == .sum ? ReductionPlan.sumLevels : 1
     for level in 0..<levels {
       TileArithmetic.fill(
-        plan.pointee.type, accumulator + level * plan.pointee.levelByteCount, plan.pointee.identityBits, tile.groupWidth)
+        plan.pointee.type, accumulator + level * plan.pointee.levelByteCount, plan.pointee.identityBits, tile.groupWidth
+      )
     }
     if plan.pointee.operation.givesPosition {
       // No element yet.
@@ -30,9 +31,13 @@ extension LoopPlan {
     case .argmin, .argmax:
       mapScalars(target, accumulator + plan.levelByteCount, n) { (x: Int64) in max(x, 0) }
     case .sum:
-      let upper = accumulator + plan.levelByteCount
-      TileArithmetic.binary(.add, plan.type, upper, upper + plan.levelByteCount, upper, n)
-      TileArithmetic.binary(.add, plan.type, target, upper, accumulator, n)
+      // From the rarest level, which holds the largest sums, down.
+      var level = ReductionPlan.sumLevels - 1
+      TileArithmetic.convert(plan.type, plan.type, target, accumulator + level * plan.levelByteCount, n)
+      while level > 0 {
+        level -= 1
+        TileArithmetic.binary(.add, plan.type, target, target, accumulator + level * plan.levelByteCount, n)
+      }
     default: TileArithmetic.convert(plan.type, plan.type, target, accumulator, n)
     }
   }
@@ -89,18 +94,16 @@ extension LoopPlan {
   private func promote<T: Accumulable>(
     _ plan: ReductionPlan, _ accumulator: UnsafeMutableRawPointer, _ count: Int, _ width: Int, _: T.Type
   ) {
-    guard count % cascade == 0 else { return }
-    let level0 = accumulator.assumingMemoryBound(to: T.self)
-    let level1 = (accumulator + plan.levelByteCount).assumingMemoryBound(to: T.self)
-    for i in 0..<width {
-      level1[i] = level1[i].plus(level0[i])
-      level0[i] = T.zeroValue
-    }
-    guard count % (cascade * cascade) == 0 else { return }
-    let level2 = (accumulator + 2 * plan.levelByteCount).assumingMemoryBound(to: T.self)
-    for i in 0..<width {
-      level2[i] = level2[i].plus(level1[i])
-      level1[i] = T.zeroValue
+    var period = cascade
+    for level in 1..<ReductionPlan.sumLevels {
+      guard count % period == 0 else { return }
+      let lower = (accumulator + (level - 1) * plan.levelByteCount).assumingMemoryBound(to: T.self)
+      let upper = (accumulator + level * plan.levelByteCount).assumingMemoryBound(to: T.self)
+      for i in 0..<width {
+        upper[i] = upper[i].plus(lower[i])
+        lower[i] = T.zeroValue
+      }
+      period *= cascade
     }
   }
 

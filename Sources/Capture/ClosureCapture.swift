@@ -104,7 +104,8 @@ private final class CaptureSession {
   /// A tensor that the closure made from plain numbers: the same at every call.
   private func addConstant(_ tensor: Tensor) throws -> Tensor {
     let path = "constant\(attributes.count)"
-    let value = try DispatchContext.current.withMode(nil) { try noGrad { try tensor.clone() } }
+    let context = DispatchContext.current
+    let value = try context.withMode(nil) { try context.withFakeTensors(false) { try noGrad { try tensor.clone() } } }
     attributes[path] = value
     let twin = try tracer.attribute(path, TensorMeta(value))
     twins[ObjectIdentifier(tensor)] = twin

@@ -33,7 +33,8 @@ struct CaptureInterpretation {
       do {
         values[id] = try recorder.with(node.metadata) { try value(of: node) }
       } catch var error as OperatorError {
-        error.source = error.source ?? node.metadata.source
+        // Where this stage calls an operator is of no interest; where the user did is.
+        error.source = node.metadata.source ?? error.source
         throw error
       }
     }
@@ -82,7 +83,7 @@ struct CaptureInterpretation {
     var facts = meta
     facts.requiresGrad = capture.inputs[index].requiresGrad
     facts.storageID = nil
-    let value = try recorder.tracer.placeholder(node.name, facts, descriptor: node.metadata.descriptor ?? .input(index))
+    let value = try recorder.placeholder(node.name, facts, descriptor: node.metadata.descriptor ?? .input(index))
     let memory = Memory(origin: .input(index), eager: meta)
     if let storage = meta.storageID {
       if let other = memoryByStorage[storage] {
@@ -189,6 +190,8 @@ struct CaptureInterpretation {
         throw OperatorError(.notImplemented, target.name, "takes a tensor besides the one it views")
       }
     }
+    // Nothing but the promise that nobody else uses its source tells it from a view, and passes would not keep that.
+    let target = target === OperatorLibrary.unsafeView ? OperatorLibrary.view : target
     let metadata = recorder.currentMetadata
     let cutsHistory = AliasView.cutsHistory(target, metadata)
     let source = try replay.source(for: target, parent)
@@ -211,13 +214,7 @@ struct CaptureInterpretation {
         source: node.metadata.source)
     }
     let old = try replay.read(tensor.view)
-    let values = try read(arguments)
-    var new: Tensor
-    if functional === OperatorLibrary.copy, let source = values[1].reference {
-      new = source
-    } else if let result = try functional.evaluate(values).reference {
-      new = result
-    } else {
+    guard var new = try functional.evaluate(read(arguments)).reference else {
       throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")
     }
     new = try new.converted(to: old.dtype)

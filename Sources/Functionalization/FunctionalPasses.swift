@@ -16,20 +16,36 @@ struct FunctionalPasses {
   }
 }
 
-/// Replaces `with_data` by its data where the gradient history that it keeps leads to no input.
+/// Replaces a tensor that only keeps the gradient history of what it overwrote by what it was overwritten with, where that
+/// history leads to no input or the new elements have one themselves.
 struct UnneededHistoryRemoval: GraphPass {
   let name = "unneeded-history-removal"
   let requiresGrad: [Bool]
 
   func run(on module: inout GraphModule) throws -> Int {
     let flow = GradientFlow(module.graph, placeholders: requiresGrad)
+    let aliases = AliasAnalysis(module.graph)
     var changes = 0
-    for id in module.graph.nodes where module.graph[id].calls(OperatorLibrary.withData) {
-      let references = module.graph[id].arguments.compactMap(\.reference)
-      guard references.count == 2, !flow.requiresGrad(references[0]) else { continue }
-      module.graph.replaceAllUses(of: id, with: references[1])
+    for id in module.graph.nodes {
+      guard let (new, old) = module.graph.replacement(of: id) else { continue }
+      let isUnneeded =
+        if module.graph[id].calls(OperatorLibrary.withHistory) {
+          !flow.requiresGrad(old)
+        } else {
+          isPlainCopy(id, of: new, in: module.graph, aliases) && flow.requiresGrad(id) == flow.requiresGrad(new)
+        }
+      guard isUnneeded else { continue }
+      module.graph.replaceAllUses(of: id, with: new)
       changes += 1
     }
     return changes
+  }
+
+  /// Whether a copy differs from its source in nothing but its memory, and nobody can tell that either.
+  private func isPlainCopy(_ id: NodeID, of source: NodeID, in graph: Graph, _ aliases: AliasAnalysis) -> Bool {
+    guard let copy = graph[metadata: id].tensor, let original = graph[metadata: source].tensor,
+      copy.dtype == original.dtype, copy.layout == original.layout
+    else { return false }
+    return !aliases.isReturned(id) && !aliases.isWritten(source)
   }
 }

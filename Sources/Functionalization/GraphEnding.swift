@@ -41,7 +41,7 @@ struct GraphEnding {
       let input = interpretation.inputValues[index]
       var metadata = base.memory.writes.last
       metadata.gradMode = false
-      var value = recorder.data(of: base.value)
+      var value = recorder.elements(of: base.value)
       if value === input { continue }
       // What an earlier copy overwrites must have been read before.
       if storages.contains(ObjectIdentifier(value.storage)) {

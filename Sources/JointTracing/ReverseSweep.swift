@@ -45,7 +45,7 @@ struct ReverseSweep {
           try differentiate(id, node, definition)
         }
       } catch var error as OperatorError {
-        error.source = error.source ?? node.metadata.source
+        error.source = node.metadata.source ?? error.source
         throw error
       }
     }

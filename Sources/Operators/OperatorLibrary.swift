@@ -14,9 +14,9 @@ public enum OperatorLibrary {
     piecewiseActivations, logSigmoids, products, variances, scans, randoms, dropouts, batchNorms,
     classLosses, crossEntropies, losses, layerNorms, groupNorms, norms, aliases,
     views, dimensionViews, partViews, splitViews, partScatters, copies, joining,
-    padding, indexing, advancedIndexing, embeddings,
+    padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
-    dataReplacement,
+    historyGrafts,
   ]
 
   /// Operators by name, for text forms.

@@ -88,10 +88,15 @@ private final class CompiledGradient: GradientFunction {
             + "\(tensor.sizes) is at version \(tensor.storage.version), but was saved at version \(version); clone it first")
       }
     }
-    let tangents = try zip(gradients, plan.tangents).map { gradient, meta in
-      try Value.reference(gradient ?? Tensor.zeros(meta.sizes.values, dtype: meta.dtype))
-    }
+    let tangents = try zip(gradients, plan.tangents).map { try Value.reference(Self.tangent($0, $1)) }
     let results = try plan.backward.compiled().run(saved.map(\.value) + tangents)
     return plan.differentiableInputs.map { results[$0].reference }
+  }
+
+  /// A gradient in the layout that the backward graph was compiled for; zeros where none arrived.
+  private static func tangent(_ gradient: Tensor?, _ meta: TensorMeta) throws -> Tensor {
+    if let gradient, gradient.layout == meta.layout, gradient.dtype == meta.dtype { return gradient }
+    let tangent = try Tensor(uninitialized: meta.layout, dtype: meta.dtype, device: meta.device)
+    return try gradient.map { try tangent.copy_($0) } ?? tangent.zero_()
   }
 }

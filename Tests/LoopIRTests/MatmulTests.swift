@@ -4,7 +4,8 @@ import XCTest
 
 final class MatmulTests: XCTestCase {
   private func check(
-    _ dtype: DType, batch: [Int] = [], _ m: Int, _ n: Int, _ k: Int, transposed: (Bool, Bool, Bool) = (false, false, false),
+    _ dtype: DType, batch: [Int] = [], _ m: Int, _ n: Int, _ k: Int,
+    transposed: (Bool, Bool, Bool) = (false, false, false),
     alpha: Double = 1, beta: Double = 0, line: UInt = #line
   ) throws {
     var random = Random(UInt64(m * 10_000 + n * 100 + k))
@@ -36,8 +37,9 @@ final class MatmulTests: XCTestCase {
 
   func testShapes() throws {
     for (m, n, k) in [
-      (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 17, 5), (17, 1, 5), (6, 8, 4), (7, 9, 11), (13, 33, 21), (64, 10, 100),
-      (2, 40, 30), (50, 50, 200), (31, 520, 200),
+      (0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (1, 17, 5), (17, 1, 5), (6, 8, 4), (7, 9, 11), (13, 33, 21),
+      (20, 10, 30),
+      (2, 40, 30),
     ] {
       for dtype in [DType.float32, .float64] {
         for bits in 0..<8 { try check(dtype, m, n, k, transposed: (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0)) }
@@ -56,10 +58,12 @@ final class MatmulTests: XCTestCase {
   func testBatchesScalesAndThreads() throws {
     try check(.float32, batch: [3, 2], 9, 10, 11)
     try check(.float32, batch: [2], 40, 30, 20, transposed: (false, true, false), alpha: 0.5, beta: 2)
-    try check(.float32, 130, 140, 150, alpha: -1, beta: 1)
-    try check(.float32, 300, 70, 64)
-    try check(.float64, 20, 16, 400, beta: 1)
-    try check(.float16, 40, 50, 60, beta: 1)
+    // More than a block of k, more than a block of columns, enough work for threads.
+    try check(.float32, 16, 70, 400, alpha: -1, beta: 1)
+    try check(.float32, 7, 530, 20)
+    try check(.float32, 80, 70, 80)
+    try check(.float64, 9, 10, 400, beta: 1)
+    try check(.float16, 20, 25, 30, beta: 1)
   }
 
   func testBetaZeroIgnoresNaN() throws {

@@ -139,7 +139,11 @@ struct Reference {
 
   init(_ program: LoopProgram, externals: [Memory]) {
     buffers = program.buffers.map { buffer in
-      if case .external(let position) = buffer.role { externals[position] } else { Memory(buffer.dtype, buffer.elementCount) }
+      if case .external(let position) = buffer.role {
+        externals[position]
+      } else {
+        Memory(buffer.dtype, buffer.elementCount)
+      }
     }
   }
 
@@ -282,7 +286,8 @@ struct Reference {
       return buffers[access.buffer.index][position(access, kernel, index, results)]
     case .local(let number): return value(kernel.locals[number], hint)
     case .reduced(let number): return results[number]
-    case .constant(let scalar): let natural = Number(of: scalar)
+    case .constant(let scalar):
+      let natural = Number(of: scalar)
       return hint.map { natural.cast($0) } ?? natural
     case .coordinate(let dimension): return Number(integer: Int64(index[dimension]), .int64)
     case .cast(let dtype, let inner): return value(inner, dtype).cast(dtype)

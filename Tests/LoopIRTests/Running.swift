@@ -33,7 +33,8 @@ func compare(
   for (number, (a, b)) in zip(got, expected).enumerated() {
     for i in 0..<a.count where !agree(a[i].asDouble, b[i].asDouble, tolerance: tolerance ?? a.dtype.tolerance) {
       XCTFail(
-        "external \(number)[\(i)]: got \(a[i].asDouble), expected \(b[i].asDouble) \(message())", file: file, line: line)
+        "external \(number)[\(i)]: got \(a[i].asDouble), expected \(b[i].asDouble) \(message())", file: file, line: line
+      )
       return
     }
   }

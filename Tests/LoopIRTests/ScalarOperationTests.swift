@@ -5,7 +5,8 @@ import XCTest
 /// Every operation on every dtype, against one-at-a-time evaluation.
 final class ScalarOperationTests: XCTestCase {
   private let specials: [Double] = [
-    0, -0.0, 1, -1, 2, -2, 0.5, -0.5, 1.5, 2.5, 3, -3, 7, 100, -100, .infinity, -.infinity, .nan, 1e-3, 20, -20, 88, 127,
+    0, -0.0, 1, -1, 2, -2, 0.5, -0.5, 1.5, 2.5, 3, -3, 7, 100, -100, .infinity, -.infinity, .nan, 1e-3, 20, -20, 88,
+    127,
     255, -128, 0.625, 0.7,
   ]
 

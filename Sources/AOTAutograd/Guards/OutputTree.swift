@@ -3,12 +3,15 @@ import TensorCore
 
 /// The value that a captured function gave, as a mold for what its compiled form gives.
 struct OutputTree<Output>: @unchecked Sendable {
-  // Sendable: the tensors in the mold are fake and only ever replaced.
+  /// Replaces the tensors of an output, in order. It holds no state: what it captures are types.
+  typealias Map = (Output, (Tensor) throws -> Tensor) throws -> Output
+
+  // Sendable: the tensors in the mold are fake and only ever replaced, and the map has no state.
   private let mold: Output
-  private let map: @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output
+  private let map: Map
   let tensors: [Tensor]
 
-  init(_ output: Output, _ map: @escaping @Sendable (Output, (Tensor) throws -> Tensor) throws -> Output) throws {
+  init(_ output: Output, _ map: @escaping Map) throws {
     var tensors: [Tensor] = []
     _ = try map(output) {
       tensors.append($0)

@@ -1,5 +1,6 @@
 import AOTArtifacts
 import GraphIR
+import Partitioning
 
 /// What became of a function for one signature, stage by stage. Every graph can be printed, parsed back and run.
 public struct AOTStages: Sendable {
@@ -19,7 +20,7 @@ public struct AOTStages: Sendable {
   /// Bytes that live from the forward to the backward pass, inputs left out.
   public var savedByteCount: Int
   /// Why each value is saved or recomputed; nil where no gradient is wanted.
-  public var partitionReport: String?
+  public var partitionReport: PartitionReport?
   /// The layers between the caller and the compiled graph, outermost first.
   public var wrappers: [String]
   /// Bytes of workspace of the forward or inference graph; nil where the compiler does not know ahead of time.

@@ -34,7 +34,7 @@ struct CompilationPipeline {
     stages.forward = partition.forward
     stages.backward = partition.backward
     stages.savedByteCount = partition.savedByteCount
-    stages.partitionReport = partition.report.description
+    stages.partitionReport = partition.report
     return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
   }
 

@@ -18,7 +18,7 @@ final class FunctionGradient: GradientFunction {
 
   deinit {
     DeferredRelease.release { pending in
-      for tensor in saved { tensor.handOver(&pending) }
+      pending += saved as [AnyObject]
       handOverEdges(&pending)
       saved = []
     }
@@ -79,7 +79,7 @@ final class FunctionGradient: GradientFunction {
     }
     // A tensor with a history or gradient of its own must keep them: the output becomes another tensor over its memory.
     let keepsItself = slot != nil || output.autogradMeta != nil
-    let result = keepsItself ? try noGrad { try output.expand(output.sizes) } : output
+    let result = keepsItself ? try noGrad { try output.alias() } : output
     result.viewRecord?.circumstance = .customFunction
     result.setHistory(edge)
     return result
@@ -105,11 +105,8 @@ final class FunctionGradient: GradientFunction {
       if let input = inputs.firstIndex(where: { $0 === tensor }), !context.dirty.contains(where: { $0 === tensor }) {
         history = nextEdges[input].map { .edge($0) } ?? .none
       } else if let index = outputs.firstIndex(where: { $0 === tensor }), !isNotDifferentiable(tensor) {
-        if tensor.isView, context.dirty.contains(where: { $0 === tensor }), let edge = try tensor.gradientEdge() {
-          history = .resultThroughView(WeakEdge(edge))
-        } else {
-          history = .result(index)
-        }
+        let isWritten = context.dirty.contains { $0 === tensor }
+        history = isWritten ? SavedTensor.history(ofResult: index, writtenTo: tensor) : .result(index)
       } else if let edge = try tensor.gradientEdge() {
         history = .edge(edge)
       }

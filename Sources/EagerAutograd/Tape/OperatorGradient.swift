@@ -30,7 +30,7 @@ final class OperatorGradient: GradientFunction {
 
   deinit {
     DeferredRelease.release { pending in
-      forEachSaved { $0.handOver(&pending) }
+      forEachSaved { pending.append($0) }
       handOverEdges(&pending)
       arguments = []
       results = []
@@ -112,14 +112,4 @@ extension AutogradError {
       "the values saved for this gradient were freed by an earlier backward pass; pass retainGraph: true to that one to go through the graph again"
     )
   }
-}
-
-/// A set of parameter positions.
-struct PositionSet {
-  private var bits: UInt64 = 0
-
-  var isEmpty: Bool { bits == 0 }
-  func contains(_ position: Int) -> Bool { bits & (1 << UInt64(position)) != 0 }
-  mutating func insert(_ position: Int) { bits |= 1 << UInt64(position) }
-  var positions: Set<Int> { Set((0..<64).filter(contains)) }
 }

@@ -13,11 +13,17 @@ enum Recorder {
     if needed.isEmpty { return try Dispatcher.callBelowAutograd(call) }
     if target.mutates { try InPlaceRules.check(call) }
 
+    var savedArguments = PositionSet()
+    var savedResults = PositionSet()
+    for formula in target.derivative ?? [] where !formula.parameterSet.isDisjoint(with: needed) {
+      savedArguments.formUnion(formula.savedArgumentSet)
+      savedResults.formUnion(formula.savedResultSet)
+    }
     let function = OperatorGradient(
-      target, needed: needed, arguments: try keptArguments(call, needed: needed), nextEdges: try edges(call, needed))
+      target, needed: needed, arguments: try keep(savedArguments, call), nextEdges: try edges(call, needed))
     let value = try Dispatcher.callBelowAutograd(call)
     try attach(function, to: value, of: call)
-    if let kept = savedResults(target, needed: needed) { try save(kept, of: value, by: function, call) }
+    if !savedResults.isEmpty { try save(savedResults, of: value, by: function, call) }
     return value
   }
 
@@ -28,30 +34,28 @@ enum Recorder {
   /// - Throws: `AutogradError` with code `notDifferentiable` where such a parameter has no formula though others have.
   private static func neededPositions(_ call: OperatorCall) throws -> PositionSet {
     var needed = PositionSet()
-    let target = call.target
-    for (position, argument) in call.arguments.enumerated() where requiresGrad(argument) {
-      guard let formulas = target.derivative else {
-        needed.insert(position)
-        continue
-      }
-      if formulas.contains(where: { $0.parameters.contains(position) }) {
-        needed.insert(position)
-      } else if !formulas.isEmpty {
-        throw AutogradError(
-          .notDifferentiable, in: target.name,
-          "is not differentiable with respect to '\(target.schema.parameters[position].name)', which requires a gradient; detach it"
-        )
-      } else if target.schema.parameters[position].alias?.isWrite == true {
-        // No gradient flows through the call; that one flows no longer to what was overwritten has to be recorded.
-        needed.insert(position)
-      }
+    for position in call.arguments.indices where requiresGrad(call.arguments[position]) {
+      if try isNeeded(position, call.target) { needed.insert(position) }
     }
     return needed
   }
 
+  private static func isNeeded(_ position: Int, _ target: OperatorDefinition) throws -> Bool {
+    guard let formulas = target.derivative else { return true }
+    for formula in formulas where formula.parameterSet.contains(position) { return true }
+    if formulas.isEmpty {
+      // No gradient flows through the call. Where it overwrites a tensor, the tensor's history has to end with it.
+      return target.schema.parameters[position].alias?.isWrite == true
+    }
+    throw AutogradError(
+      .notDifferentiable, in: target.name,
+      "is not differentiable with respect to '\(target.schema.parameters[position].name)', which requires a gradient; detach it"
+    )
+  }
+
   private static func requiresGrad(_ argument: Value) -> Bool {
     switch argument {
-    case .reference(let tensor): tensor.dtype.isFloatingPoint && tensor.requiresGrad
+    case .reference(let tensor): tensor.requiresGrad && tensor.dtype.isFloatingPoint
     case .list(let elements), .tuple(let elements): elements.contains(where: requiresGrad)
     default: false
     }
@@ -61,48 +65,37 @@ enum Recorder {
   private static func edges(_ call: OperatorCall, _ needed: PositionSet) throws -> [GradientEdge?] {
     var edges: [GradientEdge?] = []
     edges.reserveCapacity(call.arguments.count)
-    for (position, argument) in call.arguments.enumerated() {
+    for position in call.arguments.indices {
       let isNeeded = needed.contains(position)
-      try argument.forEachReference { edges.append(isNeeded ? try $0.gradientEdge() : nil) }
+      try call.arguments[position].forEachReference { edges.append(isNeeded ? try $0.gradientEdge() : nil) }
     }
     return edges
   }
 
   // MARK: - What is kept
 
-  private static func keptArguments(
-    _ call: OperatorCall, needed: PositionSet
+  private static func keep(
+    _ saved: PositionSet, _ call: OperatorCall
   ) throws -> [Argument<OperatorGradient.KeptReference>] {
-    let target = call.target
-    var saved = PositionSet()
-    for formula in target.derivative ?? [] where formula.parameters.contains(where: needed.contains) {
-      for position in formula.savedArguments { saved.insert(position) }
-    }
     var kept: [Argument<OperatorGradient.KeptReference>] = []
     kept.reserveCapacity(call.arguments.count)
-    for (position, argument) in call.arguments.enumerated() {
+    for position in call.arguments.indices {
       let isSaved = saved.contains(position)
-      let isWritten = isSaved && target.schema.parameters[position].alias?.isWrite == true
       kept.append(
-        try argument.map { tensor in
+        try call.arguments[position].map { tensor in
           guard isSaved else { return .reference(.metadata(TensorMeta(tensor))) }
-          // The call overwrites the elements: the formula needs those from before.
-          let tensor = isWritten ? try tensor.clone() : tensor
-          let history = try tensor.gradientEdge().map { SavedTensor.History.edge($0) } ?? .none
-          return .reference(.saved(try SavedTensor(tensor, history: history, savedBy: target.name)))
+          return .reference(.saved(try save(tensor, at: position, call.target)))
         })
     }
     return kept
   }
 
-  /// The results that the formulas read; nil where they read none.
-  private static func savedResults(_ target: OperatorDefinition, needed: PositionSet) -> PositionSet? {
-    var saved: PositionSet?
-    for formula in target.derivative ?? []
-    where !formula.savedResults.isEmpty && formula.parameters.contains(where: needed.contains) {
-      for index in formula.savedResults { saved = (saved ?? PositionSet()).inserting(index) }
-    }
-    return saved
+  private static func save(_ tensor: Tensor, at position: Int, _ target: OperatorDefinition) throws -> SavedTensor {
+    // A call that overwrites the elements: the formula needs those from before.
+    let isWritten = target.mutates && target.schema.parameters[position].alias?.isWrite == true
+    let tensor = isWritten ? try tensor.clone() : tensor
+    let edge = tensor.requiresGrad ? try tensor.gradientEdge() : nil
+    return try SavedTensor(tensor, history: edge.map { .edge($0) } ?? .none, savedBy: target.name)
   }
 
   private static func save(
@@ -112,9 +105,9 @@ enum Recorder {
     for (index, result) in results.enumerated() where kept.contains(index) {
       guard let tensor = result.reference else { continue }
       var history = SavedTensor.History.result(index)
-      if call.target.mutates, tensor.isView, let edge = try tensor.gradientEdge() {
-        history = .resultThroughView(WeakEdge(edge))
-      } else if !tensor.dtype.isFloatingPoint {
+      if call.target.mutates {
+        history = SavedTensor.history(ofResult: index, writtenTo: tensor)
+      } else if !tensor.dtype.isFloatingPoint || call.target.auxiliaryResults.contains(index) {
         history = .none
       }
       function.save(
@@ -125,26 +118,28 @@ enum Recorder {
   // MARK: - What comes of it
 
   /// Makes a function the history of a call's results.
-  static func attach(_ function: GradientFunction, to value: Value, of call: OperatorCall) throws {
+  private static func attach(_ function: OperatorGradient, to value: Value, of call: OperatorCall) throws {
+    if case .reference(let tensor) = value {
+      function.inputMetadata = [TensorMeta(tensor)]
+      return try attach(function, to: tensor, at: 0, of: call)
+    }
     let results = value.results
     function.inputMetadata = results.map { $0.reference.map { TensorMeta($0) } }
     for (index, result) in results.enumerated() {
-      guard let tensor = result.reference, tensor.dtype.isFloatingPoint else { continue }
-      let edge = GradientEdge(function, inputIndex: index)
-      if call.target.mutates, let slot = call.slot(of: tensor) {
-        try InPlaceRules.rebase(tensor, onto: edge, slot: slot, layoutOnly: call.target.mutatesLayoutOnly)
-      } else {
-        tensor.autogradMeta = AutogradState(history: edge)
-      }
+      if let tensor = result.reference { try attach(function, to: tensor, at: index, of: call) }
     }
   }
-}
 
-extension PositionSet {
-  func inserting(_ position: Int) -> PositionSet {
-    var result = self
-    result.insert(position)
-    return result
+  private static func attach(
+    _ function: OperatorGradient, to tensor: Tensor, at index: Int, of call: OperatorCall
+  ) throws {
+    guard tensor.dtype.isFloatingPoint, !call.target.auxiliaryResults.contains(index) else { return }
+    let edge = GradientEdge(function, inputIndex: index)
+    if call.target.mutates, let slot = call.slot(of: tensor) {
+      try InPlaceRules.rebase(tensor, onto: edge, slot: slot, layoutOnly: call.target.mutatesLayoutOnly)
+    } else {
+      tensor.autogradMeta = AutogradState(history: edge)
+    }
   }
 }
 

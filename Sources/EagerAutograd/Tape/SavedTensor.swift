@@ -4,24 +4,25 @@ import TensorCore
 
 /// A tensor kept for the backward pass, as memory and history rather than as the object: the object may come to refer to
 /// the function that saves it, and both would live for ever.
-struct SavedTensor {
+final class SavedTensor {
   /// What the saved tensor's own gradient needs, for a backward pass that is itself differentiated.
   enum History {
     case none
     case edge(GradientEdge)
     /// The tensor is this result of the step that the saving function belongs to.
     case result(Int)
-    /// As `result`, where the step wrote through a view: the history leads through the view's base.
-    case resultThroughView(WeakEdge)
+    /// As `result`, where the step wrote through a view: the history leads through that of the view's base, which is
+    /// what calls the saving function.
+    case resultThroughView(base: WeakEdge, ViewChain)
   }
 
   private let storage: Storage
   private let layout: Layout
   private let dtype: DType
   private let version: Int
-  private var history: History
+  private let history: History
   /// The tensor itself while calls are intercepted: an interceptor knows tensors by identity, and keeps them alive.
-  private var original: WeakReference<Tensor>?
+  private let original: WeakReference<Tensor>?
 
   /// - Throws: `AutogradError` with code `inferenceTensor` for a tensor made in inference mode.
   init(_ tensor: Tensor, history: History, savedBy name: OperatorName?) throws {
@@ -36,14 +37,17 @@ struct SavedTensor {
     self.dtype = tensor.dtype
     self.version = tensor.storage.version
     self.history = history
-    if DispatchContext.current.mode != nil { self.original = WeakReference(tensor) }
+    self.original = DispatchContext.current.mode == nil ? nil : WeakReference(tensor)
   }
 
-  /// The functions that keeping the tensor keeps alive.
-  func handOver(_ pending: inout [AnyObject]) {
-    pending.append(storage)
-    if case .edge(let edge) = history { pending.append(edge.function) }
+  /// The history of a result that was written through a view of a base.
+  static func history(ofResult index: Int, writtenTo tensor: Tensor) -> History {
+    guard let record = tensor.viewRecord, let base = record.base.autogradState?.history else { return .result(index) }
+    return .resultThroughView(base: WeakEdge(base), ViewChain(record))
   }
+
+  /// The function that keeping the tensor keeps alive.
+  var keptFunction: GradientFunction? { if case .edge(let edge) = history { edge.function } else { nil } }
 
   /// The tensor, if its memory still holds what was saved.
   ///
@@ -57,12 +61,16 @@ struct SavedTensor {
     case .none: edge = nil
     case .edge(let known): edge = known
     case .result(let index): edge = GradientEdge(function, inputIndex: index)
-    case .resultThroughView(let weak): edge = weak.edge
+    case .resultThroughView(let weak, let chain): edge = try weak.edge.flatMap { try derived($0, chain) }
     }
     if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
     let tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype)
     if let edge, DispatchContext.current.recordsGradients { tensor.autogradMeta = AutogradState(history: edge) }
     return tensor
+  }
+
+  private func derived(_ base: GradientEdge, _ chain: ViewChain) throws -> GradientEdge? {
+    try base.function.inputMetadata[base.inputIndex].map { try ViewHistory.derived(from: base, base: $0, chain).edge }
   }
 
   private func modifiedError(_ function: GradientFunction) -> AutogradError {

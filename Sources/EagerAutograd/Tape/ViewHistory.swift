@@ -24,22 +24,31 @@ extension Tensor {
 enum ViewHistory {
   /// The history of a view, as if it were taken of its base now.
   static func derived(for tensor: Tensor, _ record: ViewRecord) throws -> GradientEdge? {
-    let base = record.base
-    guard var edge = try base.gradientEdge() else { return nil }
-    var source = Tensor(unchecked: base.storage, layout: base.layout, dtype: base.dtype)
-    for step in ViewChain(record).steps {
+    guard let edge = try record.base.gradientEdge() else { return nil }
+    let (derived, layout) = try derived(from: edge, base: TensorMeta(record.base), ViewChain(record))
+    guard layout == tensor.layout else {
+      throw AutogradError(
+        .viewInPlace, in: record.call.target.name,
+        "the base of a view was given another layout (\(record.base.sizes)); the view's gradient cannot be followed any more"
+      )
+    }
+    return derived
+  }
+
+  /// The history of a view of a base with that history, and the view's layout.
+  static func derived(
+    from edge: GradientEdge, base: TensorMeta, _ chain: ViewChain
+  ) throws -> (edge: GradientEdge, layout: Layout) {
+    var edge = edge
+    var source = base
+    for step in chain.steps {
       let layouts = try step.layouts(of: source)
       let function = step.gradientFunction(of: source, next: edge)
       function.inputMetadata = layouts.map { TensorMeta(dtype: base.dtype, layout: $0, device: base.device) }
       edge = GradientEdge(function, inputIndex: step.resultIndex)
-      source = Tensor(unchecked: base.storage, layout: layouts[step.resultIndex], dtype: base.dtype)
+      source.layout = layouts[step.resultIndex]
     }
-    guard source.layout == tensor.layout else {
-      throw AutogradError(
-        .viewInPlace, in: record.call.target.name,
-        "the base of a view was given another layout (\(base.sizes)); the view's gradient cannot be followed any more")
-    }
-    return edge
+    return (edge, source.layout)
   }
 
   /// - Throws: `AutogradError` where the view must not be written to, since its gradient could not be followed.
@@ -116,14 +125,15 @@ struct ViewChain {
     let arguments: [Value]
     let resultIndex: Int
 
-    func layouts(of source: Tensor) throws -> [Layout] {
+    func layouts(of source: TensorMeta) throws -> [Layout] {
       guard case .view(let rule) = target.implementation else {
         preconditionFailure("\(target.name) made a view without being one")
       }
-      return try rule(OperatorCall(target, [.reference(source)] + arguments))
+      let standIn = Tensor(unchecked: Storage(fakeByteCount: 0), layout: source.layout, dtype: source.dtype)
+      return try rule(OperatorCall(target, [.reference(standIn)] + arguments))
     }
 
-    func gradientFunction(of source: Tensor, next: GradientEdge) -> OperatorGradient {
+    func gradientFunction(of source: TensorMeta, next: GradientEdge) -> OperatorGradient {
       var needed = PositionSet()
       needed.insert(0)
       let rest = arguments.map { argument in
@@ -131,7 +141,7 @@ struct ViewChain {
       }
       let others = rest.reduce(0) { $0 + $1.references.count }
       return OperatorGradient(
-        target, needed: needed, arguments: [.reference(.metadata(TensorMeta(source)))] + rest,
+        target, needed: needed, arguments: [.reference(.metadata(source))] + rest,
         nextEdges: [next] + Array(repeating: nil, count: others))
     }
   }

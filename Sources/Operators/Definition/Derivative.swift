@@ -9,6 +9,10 @@ public struct DerivativeFormula: Sendable {
   public let savedArguments: [Int]
   /// Positions of the results whose elements it reads.
   public let savedResults: [Int]
+  // The same, as autograd reads them at each call.
+  package let parameterSet: PositionSet
+  package let savedArgumentSet: PositionSet
+  package let savedResultSet: PositionSet
   let formula: @Sendable (DerivativeContext) throws -> [Value]
 
   /// - Precondition: Every name is a parameter's or, among `saved`, a result's.
@@ -26,6 +30,9 @@ public struct DerivativeFormula: Sendable {
     self.parameters = parameters.map(position)
     self.savedArguments = saved.filter { !$0.hasPrefix("result") }.map(position)
     self.savedResults = results.map { Int($0.dropFirst("result".count)) ?? 0 }
+    self.parameterSet = PositionSet(self.parameters)
+    self.savedArgumentSet = PositionSet(savedArguments)
+    self.savedResultSet = PositionSet(savedResults)
     self.formula = formula
   }
 }
@@ -96,6 +103,7 @@ extension OperatorDefinition {
   private static func fitted(_ gradient: Value, to argument: Value) throws -> Value {
     switch (gradient, argument) {
     case (.reference(let gradient), .reference(let argument)):
+      if gradient.sizes == argument.sizes && gradient.dtype == argument.dtype { return .reference(gradient) }
       return .reference(try gradient.summed(to: argument.sizes).converted(to: argument.dtype))
     case (.list(let gradients), .list(let arguments)), (.tuple(let gradients), .list(let arguments)):
       return .list(try zip(gradients, arguments).map { try fitted($0, to: $1) })

@@ -13,10 +13,14 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public let implementation: Implementation
   /// How gradients flow, one formula per group of parameters; nil where no derivative is defined.
   public private(set) var derivative: [DerivativeFormula]?
+  /// Results that no gradient flows into, such as statistics that are kept for the backward pass.
+  package private(set) var auxiliaryResults = PositionSet()
   /// The operator in terms of simpler ones, for a compiler or user that wants those.
   public private(set) var decomposition: (@Sendable (OperatorCall) throws -> Value)?
   /// For a view: how a write through the view looks from its source; nil where there is no way to say it.
   public private(set) var viewInverse: ViewInverse?
+  /// What a call's arguments are replaced by before anything else looks at them; nil where they stay.
+  private(set) var argumentRewrite: (@Sendable (OperatorCall) throws -> [Value])?
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
   public let mutates: Bool
@@ -73,6 +77,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.traits = functional.traits
     self.implementation = .inPlace(of: functional)
     self.derivative = functional.derivative
+    self.argumentRewrite = functional.argumentRewrite
     self.mutates = true
   }
 
@@ -98,6 +103,12 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   ///   - overload: Its overload name, where that is another than the functional operator's.
   public func inPlaceVariant(named base: String? = nil, overload: String? = nil) -> OperatorDefinition {
     inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, base: base, overload: overload)
+    return self
+  }
+
+  /// Replaces a call's arguments before it is recorded, captured or executed, as a condition by the indices where it holds.
+  func rewritingArguments(_ rewrite: @escaping @Sendable (OperatorCall) throws -> [Value]) -> OperatorDefinition {
+    argumentRewrite = rewrite
     return self
   }
 
@@ -141,6 +152,12 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   /// Declares that no gradient flows through, as for comparisons and indices.
   public func notDifferentiable() -> OperatorDefinition {
     derivative = []
+    return self
+  }
+
+  /// Declares results, by position, that no gradient flows into, though they are floating-point.
+  public func auxiliary(results: Int...) -> OperatorDefinition {
+    auxiliaryResults = PositionSet(results)
     return self
   }
 

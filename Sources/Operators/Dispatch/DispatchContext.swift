@@ -29,9 +29,9 @@ public final class DispatchContext {
     return try body()
   }
 
-  package func withFakeTensors<Result>(_ body: () throws -> Result) rethrows -> Result {
+  package func withFakeTensors<Result>(_ makesFake: Bool, _ body: () throws -> Result) rethrows -> Result {
     let saved = makesFakeTensors
-    makesFakeTensors = true
+    makesFakeTensors = makesFake
     defer { makesFakeTensors = saved }
     return try body()
   }

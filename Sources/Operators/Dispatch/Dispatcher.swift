@@ -24,6 +24,7 @@ public enum Dispatcher {
       }
     }
     if case .composite(let body) = call.target.implementation { return try body(call) }
+    if let rewrite = call.target.argumentRewrite { call.arguments = try rewrite(call) }
     if call.target.mutates, !context.isInferenceMode { try refuseInferenceTensors(call) }
     if context.recordsGradients, let autograd = autograd(of: call) { return try autograd.dispatch(call) }
     return try callBelowAutograd(call)

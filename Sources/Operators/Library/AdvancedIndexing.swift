@@ -8,7 +8,7 @@ extension OperatorLibrary {
 
   /// The elements where each dimension's index is that of a tensor of indices, which broadcast together; none takes a
   /// dimension whole. Negative indices count from the end. The indices' dimensions stand where the indexed ones stood if
-  /// those are neighbours, else in front.
+  /// those are neighbours, else in front. A condition (bool) stands for the indices at which it holds.
   public static let index: OperatorDefinition = OperatorDefinition(
     "index.Tensor(Tensor self, Tensor?[] indices) -> Tensor",
     .kernel(
@@ -22,6 +22,7 @@ extension OperatorLibrary {
         builder.gather(place, at: indices, to: results[0])
       })
   )
+  .rewritingArguments { try $0.withoutConditions() }
   .derivative(of: "self", saving: ["indices"]) { d -> Tensor? in
     let zeros = try d.gradient.newZeros(d.sizes("self"))
     return try indexPut(.reference(zeros), d["indices"], .reference(d.gradient), .bool(true))
@@ -53,6 +54,7 @@ extension OperatorLibrary {
         }
       })
   )
+  .rewritingArguments { try $0.withoutConditions() }
   .derivative(of: "self", saving: ["indices"]) { d -> Tensor? in
     if try d.call.bool(3) { return d.gradient }
     return try indexPut(.reference(d.gradient), d["indices"], .reference(d.gradient.newZeros([Int]())))
@@ -162,9 +164,7 @@ extension Call {
       let dtype = (tensor as? Tensor)?.dtype ?? .int64
       guard dtype == .int64 || dtype == .int32 else {
         throw OperatorError(
-          .dtype, target.name,
-          "indices must be int64, got \(dtype); a condition has as many indices as it holds: use 'where' or 'masked_fill'"
-            + " if shapes must be known in advance, 'nonzero' otherwise")
+          .dtype, target.name, "indices must be int64, int32 or bool, got \(dtype)")
       }
     }
     let common = try target.broadcast(indices.map { [SymInt](sizes($0.tensor)) })
@@ -173,6 +173,32 @@ extension Call {
 }
 
 extension Call where Reference == Tensor {
+  /// The arguments with each condition among the indices replaced by the indices at which it holds, one per dimension.
+  fileprivate func withoutConditions() throws -> [Value] {
+    guard let elements = arguments[1].elements,
+      elements.contains(where: { $0.reference?.dtype == .bool || $0.reference?.dtype == .uint8 })
+    else { return arguments }
+    var result = arguments
+    var dimension = 0
+    let sizes = try tensor(0).sizes
+    result[1] = .list(
+      try elements.flatMap { element -> [Value] in
+        guard let mask = element.reference, mask.dtype == .bool || mask.dtype == .uint8 else {
+          dimension += 1
+          return [element]
+        }
+        let covered = sizes.dropFirst(dimension).prefix(mask.rank)
+        guard mask.rank > 0, Array(covered) == mask.sizes else {
+          throw OperatorError(
+            .index, target.name,
+            "a condition of sizes \(mask.sizes) does not fit sizes \(sizes) at dimension \(dimension)")
+        }
+        dimension += mask.rank
+        return try mask.nonzero().unbind(1).map { .reference($0) }
+      })
+    return result
+  }
+
   /// Whether each element is other than zero, in row-major order.
   ///
   /// - Throws: `OperatorError` with code `dataDependent` while a function is captured.
@@ -194,28 +220,22 @@ extension Tensor {
   /// The elements where each dimension's index is that of a tensor of indices; nil takes a dimension whole. Of conditions
   /// (bool), the indices of the elements that hold.
   public func index(_ indices: [Tensor?]) throws -> Tensor {
-    try OperatorLibrary.index(.reference(self), Self.expanded(indices))
+    try OperatorLibrary.index(.reference(self), Self.value(indices))
   }
 
   /// A copy in which `values` take the place of, or are added to, what `index` would read.
   public func indexPut(_ indices: [Tensor?], _ values: Tensor, accumulate: Bool = false) throws -> Tensor {
-    try OperatorLibrary.indexPut(.reference(self), Self.expanded(indices), .reference(values), .bool(accumulate))
+    try OperatorLibrary.indexPut(.reference(self), Self.value(indices), .reference(values), .bool(accumulate))
   }
 
   @discardableResult
   public func indexPut_(_ indices: [Tensor?], _ values: Tensor, accumulate: Bool = false) throws -> Tensor {
     try OperatorLibrary.indexPut.inPlace(
-      .reference(self), Self.expanded(indices), .reference(values), .bool(accumulate))
+      .reference(self), Self.value(indices), .reference(values), .bool(accumulate))
   }
 
-  /// Tensors of indices as an argument, conditions replaced by the indices at which they hold.
-  private static func expanded(_ indices: [Tensor?]) throws -> Value {
-    .list(
-      try indices.flatMap { tensor -> [Value] in
-        guard let tensor else { return [.none] }
-        guard tensor.dtype == .bool else { return [.reference(tensor)] }
-        return try tensor.nonzero().unbind(1).map { .reference($0) }
-      })
+  private static func value(_ indices: [Tensor?]) -> Value {
+    .list(indices.map { $0.map { .reference($0) } ?? .none })
   }
 
   /// The indices of the elements that are not zero, one row each.

@@ -158,6 +158,7 @@ extension OperatorLibrary {
         d.call.arguments[schema.parameters.count - 1], .list(mask),
       ]).elements ?? []
     }
+    .auxiliary(results: 1, 2, 3, 4)
   }
 
   private static func updatingRunningStatistics(_ call: OperatorCall) throws -> [Value] {
@@ -171,7 +172,9 @@ extension OperatorLibrary {
     guard try call.bool(5) else {
       return try batchNormNoTraining.call(Array(arguments[0...4] + arguments[6...7])).elements ?? []
     }
-    let results = try batchNormFunctional.call(Array(arguments[0...7])).elements ?? []
+    // The gradient keeps the statistics that it is given, and these are about to be written to.
+    let given = [Value.reference(try mean.clone()), .reference(try variance.clone())]
+    let results = try batchNormFunctional.call(Array(arguments[0...2]) + given + Array(arguments[5...7])).elements ?? []
     for (running, updated) in zip([mean, variance], results.dropFirst(3)) {
       if let updated = updated.reference { try running.copy_(updated) }
     }

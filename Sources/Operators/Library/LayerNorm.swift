@@ -60,6 +60,7 @@ extension OperatorLibrary {
       d["weight"], d["bias"], .list(mask),
     ]).elements ?? []
   }
+  .auxiliary(results: 1, 2)
 
   /// The gradients of `native_layer_norm` for input, weight and bias, those that the mask asks for.
   public static let nativeLayerNormBackward = OperatorDefinition(
@@ -100,6 +101,7 @@ extension OperatorLibrary {
       weight: try d.optionalTensor("weight"), folded: Array((input.rank - (try d.call.ints(2).count))..<input.rank))
     return try normalization.secondGradients(d.gradients).map { $0.map { .reference($0) } ?? .none }
   }
+  .derivative(of: "bias") { _ in nil }
 
   public static let layerNorm = OperatorDefinition(
     """

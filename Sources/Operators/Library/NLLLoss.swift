@@ -60,6 +60,7 @@ extension OperatorLibrary {
       .reference(d.gradient), d["self"], d["target"], d["weight"], d["reduction"], d["ignore_index"],
       .reference(d.results[1]))
   }
+  .auxiliary(results: 1)
 
   public static let nllLossBackward: OperatorDefinition = OperatorDefinition(
     """

@@ -36,17 +36,48 @@ extension OperatorLibrary {
     try constantPad(.reference(d.gradient), Value(d.call.symInts(1).map { -$0 }), .int(0))
   }
 
-  /// Padding of a mode; `constant` is the one there is.
+  /// Padding of a mode: `constant` (a number), `reflect` (the elements mirrored at the ends), `replicate` (the elements at
+  /// the ends) or `circular` (the elements of the other end).
   public static let pad = OperatorDefinition(
     "pad(Tensor self, SymInt[] pad, str mode=\"constant\", float? value=None) -> Tensor",
     .composite { call in
-      let mode = try call.string(2)
-      guard mode == "constant" else {
-        throw OperatorError(.notImplemented, call.target.name, "mode '\(mode)' is not supported; 'constant' is")
+      let (input, mode) = (try call.tensor(0), try call.string(2))
+      let value = try call.optionalScalar(3)
+      if mode == "constant" {
+        return .reference(try constantPad(call.arguments[0], call.arguments[1], Value(value ?? .int(0))))
       }
-      return .reference(
-        try constantPad(call.arguments[0], call.arguments[1], Value(call.optionalScalar(3) ?? .int(0))))
+      guard value == nil || value?.doubleValue == 0 else {
+        throw OperatorError(.argument, call.target.name, "mode '\(mode)' takes no value")
+      }
+      var result = input
+      for (dimension, pair) in try call.paddingPairs(rank: input.rank).enumerated() where pair != (0, 0) {
+        let size = input.shape[dimension]
+        let limit = mode == "reflect" ? size - 1 : mode == "circular" ? size : .max
+        guard size > 0, pair.before <= limit, pair.after <= limit, size + pair.before + pair.after > 0 else {
+          throw OperatorError(
+            .shape, call.target.name, "cannot pad dimension \(dimension) of size \(size) by \(pair) in mode '\(mode)'")
+        }
+        let places = try Tensor.arange(-pair.before, size + pair.after)
+        result = try result.indexSelect(dimension, places.placed(within: size, mode, call))
+      }
+      return .reference(result)
     })
+}
+
+extension Tensor {
+  /// These places along a dimension of a size, those outside brought inside as the mode of padding says.
+  fileprivate func placed(within size: Int, _ mode: String, _ call: OperatorCall) throws -> Tensor {
+    switch mode {
+    case "replicate": return try clamp(min: 0, max: .int(size - 1))
+    case "circular": return try remainder(size)
+    case "reflect":
+      // Mirrored at the start, then at the end.
+      return try -((size - 1) - abs()).abs() + (size - 1)
+    default:
+      throw OperatorError(
+        .argument, call.target.name, "mode must be 'constant', 'reflect', 'replicate' or 'circular', got '\(mode)'")
+    }
+  }
 }
 
 extension Call {

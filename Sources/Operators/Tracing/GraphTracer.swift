@@ -51,7 +51,7 @@ public final class GraphTracer: DispatchMode {
   /// Runs `body` with its operator calls recorded here.
   public func recording<Result>(_ body: () throws -> Result) rethrows -> Result {
     let context = DispatchContext.current
-    return try context.withMode(self) { try context.withFakeTensors(body) }
+    return try context.withMode(self) { try context.withFakeTensors(true, body) }
   }
 
   // MARK: - Tensors and nodes
