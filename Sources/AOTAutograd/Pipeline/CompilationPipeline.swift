@@ -18,15 +18,22 @@ struct CompilationPipeline {
   }
 
   func compile(_ capture: AOTGraphCapture) throws -> Compiled {
+    try verify(capture.module, as: .captured)
     let functional = try capture.functionalized()
+    try verify(functional.module, as: .functional)
     let joint = capture.needsAutograd ? try functional.differentiated() : nil
     guard let joint, !joint.differentiableOutputs.isEmpty else {
       return try compileInference(capture, functional)
     }
+    try verify(joint.module, as: .joint)
     let partition = try configuration.partitionerInUse.partition(joint)
     // Both halves may read the constants that the joint graph's module holds.
-    let forward = try compiler(.forward).compile(joint.module.with(partition.forward), role: .forward)
-    let backward = LazyBackward(joint.module.with(partition.backward), compiler: try compiler(.backward))
+    let forwardModule = joint.module.with(partition.forward)
+    let backwardModule = joint.module.with(partition.backward)
+    try verify(forwardModule, as: .forward)
+    try verify(backwardModule, as: .backward)
+    let forward = try compiler(.forward).compile(forwardModule, role: .forward)
+    let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
     let stack = WrapperStack(
       capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward))
     var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
