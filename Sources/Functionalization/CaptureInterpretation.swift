@@ -83,7 +83,7 @@ struct CaptureInterpretation {
     var facts = meta
     facts.requiresGrad = capture.inputs[index].requiresGrad
     facts.storageID = nil
-    let value = try recorder.tracer.placeholder(node.name, facts, descriptor: node.metadata.descriptor ?? .input(index))
+    let value = try recorder.placeholder(node.name, facts, descriptor: node.metadata.descriptor ?? .input(index))
     let memory = Memory(origin: .input(index), eager: meta)
     if let storage = meta.storageID {
       if let other = memoryByStorage[storage] {
@@ -190,6 +190,8 @@ struct CaptureInterpretation {
         throw OperatorError(.notImplemented, target.name, "takes a tensor besides the one it views")
       }
     }
+    // Nothing but the promise that nobody else uses its source tells it from a view, and passes would not keep that.
+    let target = target === OperatorLibrary.unsafeView ? OperatorLibrary.view : target
     let metadata = recorder.currentMetadata
     let cutsHistory = AliasView.cutsHistory(target, metadata)
     let source = try replay.source(for: target, parent)

@@ -27,17 +27,15 @@ struct UnneededHistoryRemoval: GraphPass {
     let aliases = AliasAnalysis(module.graph)
     var changes = 0
     for id in module.graph.nodes {
-      guard let source = module.graph.replacementSource(of: id), let old = module.graph[id].arguments[0].reference
-      else {
-        continue
-      }
+      guard let (new, old) = module.graph.replacement(of: id) else { continue }
       let isUnneeded =
-        module.graph[id].calls(OperatorLibrary.withData)
-        ? !flow.requiresGrad(old)
-        : isPlainCopy(id, of: source, in: module.graph, aliases)
-          && (!flow.requiresGrad(old) || flow.requiresGrad(source))
+        if module.graph[id].calls(OperatorLibrary.withHistory) {
+          !flow.requiresGrad(old)
+        } else {
+          isPlainCopy(id, of: new, in: module.graph, aliases) && flow.requiresGrad(id) == flow.requiresGrad(new)
+        }
       guard isUnneeded else { continue }
-      module.graph.replaceAllUses(of: id, with: source)
+      module.graph.replaceAllUses(of: id, with: new)
       changes += 1
     }
     return changes

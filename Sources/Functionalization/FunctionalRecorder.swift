@@ -11,6 +11,8 @@ final class FunctionalRecorder {
   /// What new nodes get.
   private(set) var currentMetadata = NodeMetadata()
 
+  private var inputStorages: Set<ObjectIdentifier> = []
+
   init(recordsGradients: Bool) {
     self.recordsGradients = recordsGradients
     tracer.annotate = { [unowned self] _ in currentMetadata }
@@ -40,31 +42,40 @@ final class FunctionalRecorder {
     try DispatchContext.current.withMode(nil, body)
   }
 
-  /// The elements of `data` with the gradient history of `old`.
-  func withData(of old: Tensor, _ data: Tensor) throws -> Tensor {
-    guard recordsGradients, old !== data, data.dtype.isFloatingPoint else { return data }
+  /// A new value with the gradient history of the old one, as after a write that autograd did not see.
+  func grafted(_ new: Tensor, onto old: Tensor) throws -> Tensor {
+    guard recordsGradients, old !== new, new.dtype.isFloatingPoint else { return new }
     var metadata = currentMetadata
     metadata.gradMode = nil
-    return try with(metadata) { try OperatorLibrary.withData(.reference(old), .reference(data)) }
+    return try with(metadata) { try OperatorLibrary.withHistory(.reference(new), .reference(old)) }
   }
 
-  /// A tensor with the same elements, and perhaps another layout, that takes no work: what `withData` or a write put in place of
-  /// another tensor.
+  /// Whether a tensor lies in the memory of an input.
+  func isInInput(_ tensor: Tensor) -> Bool { inputStorages.contains(ObjectIdentifier(tensor.storage)) }
+
+  /// Adds an input of the functional graph.
+  func placeholder(_ name: String, _ meta: TensorMeta, descriptor: Descriptor) throws -> Tensor {
+    let tensor = try tracer.placeholder(name, meta, descriptor: descriptor)
+    inputStorages.insert(ObjectIdentifier(tensor.storage))
+    return tensor
+  }
+
+  /// A tensor with the same elements, and perhaps another layout, that takes no work.
   func elements(of tensor: Tensor) -> Tensor {
-    guard let node = tracer.node(of: tensor), let source = tracer.graph.replacementSource(of: node),
-      let value = tracer.value(of: source)?.reference, value.dtype == tensor.dtype, value.sizes == tensor.sizes
+    guard let node = tracer.node(of: tensor), let replacement = tracer.graph.replacement(of: node),
+      let value = tracer.value(of: replacement.new)?.reference, value.dtype == tensor.dtype, value.sizes == tensor.sizes
     else { return tensor }
     return elements(of: value)
   }
 }
 
 extension Graph {
-  /// The second argument of a call that gives its elements in place of those of the first.
-  func replacementSource(of id: NodeID) -> NodeID? {
-    let node = self[id]
-    guard node.calls(OperatorLibrary.withData) || node.calls(OperatorLibrary.copy), node.arguments.count > 1 else {
-      return nil
-    }
-    return node.arguments[1].reference
+  /// What a call puts in the place of what, where it gives another tensor's elements with something kept of the old one.
+  func replacement(of id: NodeID) -> (new: NodeID, old: NodeID)? {
+    let references = self[id].arguments.prefix(2).compactMap(\.reference)
+    guard references.count == 2 else { return nil }
+    if self[id].calls(OperatorLibrary.withHistory) { return (new: references[0], old: references[1]) }
+    if self[id].calls(OperatorLibrary.copy) { return (new: references[1], old: references[0]) }
+    return nil
   }
 }

@@ -31,7 +31,7 @@ struct ReturnedValues {
     // A view has its layout from its base.
     guard view.parent != nil else { return try exactBase(value, wanted, view) }
     let replayed = try replay.replayed(view, from: try exact(view.base))
-    return view.hasOwnHistory ? try replay.recorder.withData(of: value, replayed) : replayed
+    return view.hasOwnHistory ? try replay.recorder.grafted(replayed, onto: value) : replayed
   }
 
   private mutating func exactBase(_ value: Tensor, _ wanted: Layout, _ view: AliasView) throws -> Tensor {

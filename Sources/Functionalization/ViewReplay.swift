@@ -15,7 +15,7 @@ struct ViewReplay {
     let replayed = try recorder.with(view.metadata) {
       try apply(step, to: source(for: step.target, parent), cuttingHistory: view.cutsHistory)
     }
-    view.update(view.ownsHistory ? try recorder.withData(of: view.value, replayed) : replayed)
+    view.update(view.ownsHistory ? try recorder.grafted(replayed, onto: view.value) : replayed)
     return view.value
   }
 
@@ -87,7 +87,7 @@ struct ViewReplay {
     var (current, element) = (view, new)
     while true {
       let old = try read(current)
-      updates.append((current, isTracked ? element : try recorder.withData(of: old, element)))
+      updates.append((current, isTracked ? element : try recorder.grafted(element, onto: old)))
       guard let step = current.step else { break }
       let source: AliasView
       (source, element) = try inverse(step, of: current, mutated: element)
@@ -107,32 +107,37 @@ struct ViewReplay {
 
   /// What a view was taken of, after a write to all of the view.
   ///
-  /// - Returns: The parent, or the base for a view that looks at its memory; and its new elements.
+  /// - Returns: The parent and its new elements; the base, where only its memory tells what the write means.
   private func inverse(
     _ step: ViewStep, of view: AliasView, mutated: Tensor
   ) throws -> (source: AliasView, elements: Tensor) {
-    if step.target === OperatorLibrary.asStrided {
-      let place = try view.eagerMeta.layout
-      let base = try restored(view.base, for: step.target)
-      guard base.layout.isNonOverlappingAndDense else {
-        throw OperatorError(
-          .notImplemented, step.target.name,
-          "looks at memory with strides \(base.layout.strides); only dense memory can be written to through it")
-      }
-      let elements = try OperatorLibrary.asStridedScatter(
-        .reference(base), .reference(mutated), .list(place.sizes.map { .int($0) }),
-        .list(place.strides.map { .int($0) }), .int(place.offset))
-      return (view.base, elements)
-    }
-    guard let parent = view.parent, let inverse = step.target.viewInverse else {
-      throw OperatorError(
-        .notImplemented, step.target.name, "has no inverse, so a write through this view cannot be made functional",
-        source: view.metadata.source)
-    }
-    let source = try read(parent)
+    guard let parent = view.parent, let inverse = step.target.viewInverse, !step.target.dependsOnStrides,
+      // Elements that share a place, as `expand` makes them, are written together.
+      try !parent.eagerMeta.layout.mayOverlapItself
+    else { return (view.base, try baseWritten(through: view, step, mutated)) }
+    var source = try read(parent)
     if view.value.storage === source.storage, view.value.layout == source.layout { return (parent, mutated) }
+    if step.target === OperatorLibrary.unfold { source = try detachedFromInputs(source) }
     let call = OperatorCall(step.target, [.reference(source)] + step.arguments.map { $0.widened() })
     return (parent, try inverse(call, source, mutated, step.resultIndex))
+  }
+
+  private func baseWritten(through view: AliasView, _ step: ViewStep, _ mutated: Tensor) throws -> Tensor {
+    let base = try restored(view.base, for: step.target)
+    guard base.layout.isNonOverlappingAndDense else {
+      throw OperatorError(
+        .notImplemented, step.target.name,
+        "looks at memory with strides \(base.layout.strides); only dense memory can be written to through it")
+    }
+    let place = try view.eagerMeta.layout
+    return try OperatorLibrary.asStridedScatter(
+      .reference(detachedFromInputs(base)), .reference(mutated), .list(place.sizes.map { .int($0) }),
+      .list(place.strides.map { .int($0) }), .int(place.offset - base.layout.offset))
+  }
+
+  /// A value that starts at its storage's start: an input may not when the graph runs, whatever it did when captured.
+  private func detachedFromInputs(_ value: Tensor) throws -> Tensor {
+    value.layout.offset != 0 || recorder.isInInput(value) ? try value.clone() : value
   }
 }
 

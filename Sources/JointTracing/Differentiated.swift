@@ -51,7 +51,9 @@ extension FunctionalGraph {
       module: module, primalCount: primals.count, forwardOutputCount: outputs.count,
       differentiableOutputs: differentiableOutputs)
     joint.module.graph = tracer.graph
-    joint.module.graph.keepOverwrittenPrimals(zip(primals, meta.inputs).filter(\.1.mutatesData).map(\.0))
+    // A change of layout advances the version of the memory, too: what is saved of it would seem overwritten.
+    let overwritten = zip(primals, meta.inputs).filter { $1.mutatesData || $1.mutatesMetadata }
+    joint.module.graph.keepOverwrittenPrimals(overwritten.map(\.0))
     try JointPasses.pipeline.run(on: &joint.module)
     return joint
   }

@@ -37,7 +37,7 @@ extension JointStructure {
   func obstacleToRecomputing(_ position: Int) -> String? {
     if isPlaceholder(position) { return "it is an input" }
     guard let target = target(position), !isRepeatable(position) else { return nil }
-    return target.isPure ? "\(target.name) is random" : "\(target.name) has an effect"
+    return target.hasEffect ? "\(target.name) has an effect" : "\(target.name) is random"
   }
 
   /// The tag of a node; a part of a tuple has the tuple's unless it has its own. An input has none: no operator makes it.

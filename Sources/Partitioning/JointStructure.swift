@@ -80,7 +80,7 @@ struct JointStructure {
   /// Whether computing the value a second time gives the same and does nothing else.
   func isRepeatable(_ position: Int) -> Bool {
     guard let target = target(position) else { return !isPlaceholder(position) }
-    return target.isPure && !target.traits.contains(.random)
+    return target.isPure
   }
 
   func isView(_ position: Int) -> Bool { root[position] != position && target(position)?.isPure == true }
@@ -158,7 +158,7 @@ extension JointStructure {
     }
   }
 
-  private func hasEffect(_ position: Int) -> Bool { target(position)?.isPure == false }
+  private func hasEffect(_ position: Int) -> Bool { target(position)?.hasEffect == true }
 }
 
 extension Node {
@@ -167,4 +167,9 @@ extension Node {
     if arguments.indices.contains(index) { return arguments[index] }
     return keywordArguments.first { $0.name == name }?.value
   }
+}
+
+extension Operator {
+  /// Whether a call writes, or does something besides computing; a random draw alone is no effect.
+  var hasEffect: Bool { schema.isMutating || traits.contains(.effectful) }
 }

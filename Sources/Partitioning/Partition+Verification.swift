@@ -31,11 +31,11 @@ extension Partition {
       guard let id = backward.node(named: value.name), forward.node(named: value.name) != nil else {
         throw GraphError(.malformed, "is not in both halves though it is recomputed", node: value.name)
       }
-      if let target = backward[id].target, !target.isPure || target.traits.contains(.random) {
+      if let target = backward[id].target, !target.isPure {
         throw GraphError(.malformed, "'\(target.name)' must not run twice", node: value.name)
       }
     }
-    for id in joint.nodes where joint[id].target?.isPure == false {
+    for id in joint.nodes where joint[id].target?.hasEffect == true {
       let name = joint[id].name
       let calls = [forward, backward].count { half in half.node(named: name).map { half[$0].target != nil } ?? false }
       guard calls == 1 else {

@@ -26,7 +26,7 @@ struct RecomputeBans {
 
   private func necessity(_ position: Int) -> SaveReason? {
     if joint.isPlaceholder(position) { return .input }
-    if let target = joint.target(position), !joint.isRepeatable(position) { return target.isPure ? .random : .effect }
+    if let target = joint.target(position), !joint.isRepeatable(position) { return target.hasEffect ? .effect : .random }
     let tag = joint.tag(position)
     if tag == .mustSave || (tag == .preferSave && !joint.isView(position)) { return tag.map(SaveReason.tag) }
     return nil
@@ -105,7 +105,7 @@ struct RecomputeBans {
 
 extension JointStructure {
   fileprivate func isFusible(_ position: Int) -> Bool {
-    guard let target = target(position), target.isPure else { return false }
+    guard let target = target(position), !target.hasEffect else { return false }
     if target === GetItem.shared || isView(position) { return true }
     return !target.traits.contains(.computeBound)
       && !target.traits.isDisjoint(with: [.pointwise, .reduction, .factory, .random])

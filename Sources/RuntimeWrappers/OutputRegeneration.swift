@@ -6,16 +6,54 @@ import TensorCore
 
 /// Gives the caller outputs that share memory as the eager function's do: the input itself, views of inputs, views of one
 /// intermediate value. The views are made anew on the real tensors, so autograd knows them as views.
+///
+/// It also makes the calls that gave inputs another layout, such as `t_`: views start from the layout before or after them.
 public struct OutputRegeneration: RuntimeWrapper {
   public static let name = "output alias regeneration"
 
-  private let outputs: [ViewAndMutationMeta.OutputInfo]
+  private let outputs: [Output]
   private let keptCount: Int
+  private let layoutChanges: [LayoutChange]
+
+  private struct Output {
+    var info: ViewAndMutationMeta.OutputInfo
+    /// Whether it is made once inputs have their final layouts.
+    var isLate = false
+  }
+
+  private struct LayoutChange {
+    var input: Int
+    /// Whether autograd must not look: it would refuse, so it did not when the function did the same.
+    var isHidden: Bool
+    var steps: [ViewStep]
+  }
 
   /// nil where every output is the graph's own.
   public init?(_ meta: ViewAndMutationMeta) {
-    guard meta.intermediateBaseCount > 0 || meta.outputs.contains(where: { $0.kind != .nonAlias }) else { return nil }
-    outputs = meta.outputs
+    layoutChanges = meta.inputs.enumerated().compactMap { index, info in
+      info.layoutChanges.isEmpty
+        ? nil
+        : LayoutChange(
+          input: index, isHidden: info.isLeaf && info.requiresGrad, steps: info.layoutChanges)
+    }
+    guard
+      meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty || meta.outputs.contains(where: { $0.kind != .nonAlias })
+    else { return nil }
+    outputs = meta.outputs.reduce(into: []) { outputs, info in
+      var output = Output(info: info)
+      switch info.kind {
+      case .aliasOfInput(let input):
+        let changes = meta.inputs[input].layoutChanges
+        if !changes.isEmpty, info.views.count > changes.count, info.views.starts(with: changes) {
+          output.info.views.removeFirst(changes.count)
+          output.isLate = true
+        }
+      // A base that is an output itself may come after its views, but is the graph's own.
+      case .aliasOfOutput(let other): output.isLate = other < outputs.count && outputs[other].isLate
+      default: break
+      }
+      outputs.append(output)
+    }
     keptCount = meta.outputs.count { $0.kind == .nonAlias }
   }
 
@@ -23,18 +61,30 @@ public struct OutputRegeneration: RuntimeWrapper {
     { arguments in
       let results = try inner(arguments)
       var kept = results.prefix(keptCount).makeIterator()
-      var values: [Value] = outputs.map { $0.kind == .nonAlias ? kept.next() ?? .none : .none }
-      for (index, output) in outputs.enumerated() {
-        switch output.kind {
-        case .nonAlias: break
-        case .constant(let constant): values[index] = constant.widened()
-        case .isInput(let input): values[index] = arguments[input]
-        case .aliasOfInput(let input): values[index] = try Self.view(output, of: arguments[input])
-        case .aliasOfIntermediate(let base): values[index] = try Self.view(output, of: results[keptCount + base])
-        case .aliasOfOutput(let other): values[index] = try Self.view(output, of: values[other])
+      var values: [Value] = outputs.map { $0.info.kind == .nonAlias ? kept.next() ?? .none : .none }
+      func regenerate(late: Bool) throws {
+        for (index, output) in outputs.enumerated() where output.isLate == late {
+          switch output.info.kind {
+          case .nonAlias: break
+          case .constant(let constant): values[index] = constant.widened()
+          case .isInput(let input): values[index] = arguments[input]
+          case .aliasOfInput(let input): values[index] = try Self.view(output.info, of: arguments[input])
+          case .aliasOfIntermediate(let base): values[index] = try Self.view(output.info, of: results[keptCount + base])
+          case .aliasOfOutput(let other): values[index] = try Self.view(output.info, of: values[other])
+          }
         }
       }
+      try regenerate(late: false)
+      for change in layoutChanges { try Self.make(change, of: arguments[change.input]) }
+      try regenerate(late: true)
       return values
+    }
+  }
+
+  private static func make(_ change: LayoutChange, of input: Value) throws {
+    for step in change.steps {
+      let call = [input] + step.arguments.map { $0.widened() }
+      _ = change.isHidden ? try noGrad { try step.target.inPlace.call(call) } : try step.target.inPlace.call(call)
     }
   }
 

@@ -13,7 +13,6 @@ public struct WrapperStack: Sendable {
     let layers: [(any RuntimeWrapper)?] = [
       GradModeEpilogue(meta),  // outermost: everything inside runs in the caller's mode
       Deduplication(positions: capture.inputPositions, closedOver: capture.closedOver),  // what follows sees graph inputs
-      LayoutEpilogue(meta),  // views of inputs start from the layout that the inputs came with
       OutputRegeneration(meta),  // views of inputs are made after the inputs have their new values
       MutationEpilogue(meta),  // writes what autograd gave a history to
       autograd,  // innermost: its results are the graph's

@@ -190,7 +190,9 @@ extension Tensor {
   }
 
   /// Zeros of this tensor's dtype and device.
-  public func newZeros(_ sizes: [SymInt]) throws -> Tensor { try OperatorLibrary.newZeros(.reference(self), Value(sizes)) }
+  public func newZeros(_ sizes: [SymInt]) throws -> Tensor {
+    try OperatorLibrary.newZeros(.reference(self), Value(sizes))
+  }
 
   /// This tensor where it has the strides of `layout`, else a copy that has; without an offset either way.
   ///

@@ -6,7 +6,7 @@ enum TrainDigits {
 
   static let model = Option("model", .choice, default: ModelName.mlp, "what to train")
   static let epochs = Option("epochs", .integer(), default: 30, "passes over the training images")
-  static let batch = Option("batch", .integer(), default: 32, "images per step; those that fill no batch are left out")
+  static let batch = Option("batch", .integer(), default: 16, "images per step; those that fill no batch are left out")
   static let rate = Option("lr", .number("RATE", in: 0...100), default: 0.05, "learning rate")
   static let momentum = Option(
     "momentum", .number("MU", in: 0...1), default: 0.9, "share of the last step kept in the next")

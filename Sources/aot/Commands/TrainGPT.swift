@@ -4,7 +4,7 @@ import Foundation
 enum TrainGPT {
   static let text = Option(
     "text", .optionalText("FILE"), default: nil, "what to learn, any bytes (default: the Book of Genesis)")
-  static let steps = Option("steps", .integer(), default: 400, "optimizer steps")
+  static let steps = Option("steps", .integer(), default: 300, "optimizer steps")
   static let batch = Option("batch", .integer(), default: 16, "sequences per step")
   static let context = Option("context", .integer(atLeast: 2), default: 64, "bytes per sequence")
   static let width = Option("width", .integer(), default: 128, "width of the model, a multiple of its 4 heads")

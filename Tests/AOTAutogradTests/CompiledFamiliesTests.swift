@@ -1,0 +1,68 @@
+import AOTAutograd
+import XCTest
+
+/// Compiled calls of the operators that are more than one loop agree with eager ones, forward and backward.
+final class CompiledFamiliesTests: XCTestCase {
+  private func leaf(_ shape: [Int], _ step: Float = 0.37) throws -> Tensor {
+    let tensor = try Tensor(
+      (0..<shape.reduce(1, *)).map { (Float($0) * step).truncatingRemainder(dividingBy: 1.9) - 0.9 }, shape: shape)
+    try tensor.setRequiresGrad(true)
+    return tensor
+  }
+
+  private func check(
+    _ shapes: [[Int]], line: UInt = #line, _ body: @escaping (Tensor, Tensor) throws -> Tensor
+  ) throws {
+    let function = aotFunction { (x: Tensor, w: Tensor) in try body(x, w) }
+    let (x, w) = (try leaf(shapes[0]), try leaf(shapes[1], 0.53))
+    let (eagerX, eagerW) = (try leaf(shapes[0]), try leaf(shapes[1], 0.53))
+    let (result, eager) = (try function(x, w), try body(eagerX, eagerW))
+    try result.backward()
+    try eager.backward()
+    for (got, want) in [(result, eager), (x.grad, eagerX.grad), (w.grad, eagerW.grad)] {
+      let (got, want) = (try XCTUnwrap(got, line: line), try XCTUnwrap(want, line: line))
+      XCTAssertEqual(got.shape, want.shape, line: line)
+      for (a, b) in zip(try got.elements(as: Float.self), try want.elements(as: Float.self)) {
+        XCTAssertEqual(a, b, accuracy: 1e-4, line: line)
+      }
+    }
+  }
+
+  func testConvolutionAndPooling() throws {
+    try check([[2, 2, 6, 6], [4, 2, 3, 3]]) { x, w in
+      try x.conv2d(w, padding: 1).tanh().maxPool2d(2).flatten(from: 1).sum([1]).tanh().sum()
+    }
+    try check([[2, 2, 7, 5], [2, 2, 3, 2]]) { x, w in
+      try x.conv2d(w, stride: 2).avgPool2d(2, stride: 1).adaptiveAvgPool2d(1, 1).tanh().sum()
+    }
+  }
+
+  func testAttention() throws {
+    try check([[2, 3, 4], [4, 12]]) { x, w in
+      let parts = try x.matmul(w).split(4, dimension: 2).map { try $0.view([2, 3, 2, 2]).transpose(1, 2) }
+      let heads = try parts[0].scaledDotProductAttention(parts[1], parts[2], isCausal: true)
+      return try heads.transpose(1, 2).reshape([2, 3, 4]).tanh().sum()
+    }
+  }
+
+  func testIndexing() throws {
+    let indices = try Tensor([2, 0, 2, 1], shape: [2, 2])
+    let places = try Tensor([1, 3, 0, 0], shape: [2, 2, 1])
+    try check([[3, 4], [2, 2]]) { table, w in
+      try w.matmul(table.embedding(indices)).gather(2, places).tanh().sum()
+    }
+  }
+
+  func testAdvancedIndexing() throws {
+    let rows = try Tensor([0, 2])
+    try check([[3, 4], [2, 4]]) { x, w in
+      try (x.index([rows]) * w).tanh().sum()
+    }
+  }
+
+  func testJoining() throws {
+    try check([[3, 4], [2, 4]]) { x, w in
+      try Tensor.cat([x.slice(0, from: 1).flip([0]) * w, w], dimension: 1).roll([1], [0]).tanh().sum()
+    }
+  }
+}
