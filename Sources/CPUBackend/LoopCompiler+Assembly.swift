@@ -153,7 +153,12 @@ private struct ScratchLayout {
             free[size, default: []].append(offsets[register])
           }
         }
-        if instruction.mayOverwriteOperand { release(dying) }
+        // A vector of wider elements would be written over operands that are still to be read, as a select's condition.
+        let overwritten = dying.filter { register in
+          instruction.mayOverwriteOperand
+            && compiler.registers[register].type.byteCount >= compiler.registers[instruction.target].type.byteCount
+        }
+        release(overwritten)
         if instruction.writesRegister {
           let register = compiler.registers[instruction.target]
           let size = byteCount(register.type, register.level)
@@ -163,7 +168,7 @@ private struct ScratchLayout {
             offsets[instruction.target] = reserve(size)
           }
         }
-        if !instruction.mayOverwriteOperand { release(dying) }
+        release(dying.filter { !overwritten.contains($0) })
       }
       for register in waiting {
         let size = byteCount(compiler.registers[register].type, compiler.registers[register].level)

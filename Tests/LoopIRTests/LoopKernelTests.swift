@@ -29,6 +29,14 @@ final class LoopKernelTests: XCTestCase {
     }
   }
 
+  /// A tile of few elements, where registers of four and of eight bytes per element take the same room.
+  func testASelectOfWideConstantsKeepsItsCondition() throws {
+    var builder = LoopBuilder()
+    let output = dense(&builder, .float64, [2, 3])
+    builder.pointwise([], to: output) { _ in select(.coordinate(0) .== .coordinate(1), 2.0, 0.0) }
+    try assertMatchesReference(builder.program, [Memory(.float64, 6)])
+  }
+
   func testStridedStoresAndCoordinates() throws {
     for dtype in DType.allCases {
       var builder = LoopBuilder()

@@ -67,7 +67,7 @@ open class GradientFunction {
     return hooks
   }
 
-  /// Forgets its hooks on tensors that `other` has taken over.
+  /// Hands the keeping of a result's gradient on to what is the tensor's history from now on.
   final func moveRetainedGradient(ofResult index: Int, to other: GradientEdge) {
     guard let retained = ownHooks?.retained.removeValue(forKey: index) else { return }
     other.function.makeHooks().retained[other.inputIndex] = retained

@@ -29,6 +29,7 @@ extension OperatorLibrary {
     .derivative(saving: ["self", "result1"]) { d in
       try logSigmoidBackward(.reference(d.gradient), d["self"], .reference(d.results[1]))
     }
+    .auxiliary(results: 1)
   }()
 
   public static let logSigmoidBackward: OperatorDefinition = pointwise(
