@@ -55,11 +55,29 @@ func floorDivide<T: BinaryFloatingPoint>(_ a: T, _ b: T) -> T {
   return quotient - floored > 0.5 ? floored + 1 : floored
 }
 
+/// Integers that reals become. The standard library's generic conversion is many times slower than each type's own.
+protocol RealConvertible: FixedWidthInteger & SignedInteger {
+  init(_ value: Float)
+  init(_ value: Double)
+}
+
+extension Int32: RealConvertible {}
+extension Int64: RealConvertible {}
+
 /// Toward zero; saturated, and 0 for NaN, where it does not fit.
 @inline(__always)
-func saturated<Target: FixedWidthInteger & SignedInteger, Source: BinaryFloatingPoint>(_ value: Source) -> Target {
+func saturated<Target: RealConvertible>(_ value: Float) -> Target {
+  // 2 to the width less one, since the largest integer itself rounds up to it.
+  let limit = Float(Target.max)
+  if value > -limit, value < limit { return Target(value) }
+  return value >= limit ? .max : value <= -limit ? .min : 0
+}
+
+/// Toward zero; saturated, and 0 for NaN, where it does not fit.
+@inline(__always)
+func saturated<Target: RealConvertible>(_ value: Double) -> Target {
   // 2 to the width less one, whether or not the largest integer is itself a number of the source.
-  let limit = Source(Target.max) + 1
+  let limit = Double(Target.max) + 1
   if value > -limit, value < limit { return Target(value) }
   return value >= limit ? .max : value <= -limit ? .min : 0
 }

@@ -12,7 +12,7 @@ public enum OperatorLibrary {
     arithmetic, division, elementary, powers, rounding, extrema, comparison, logic, selection,
     activations, reductions, extremumReductions, softmaxes, creation, ranges, fills,
     piecewiseActivations, logSigmoids, products, variances, scans, randoms, dropouts, batchNorms,
-    classLosses, crossEntropies, losses, layerNorms,
+    classLosses, crossEntropies, losses, layerNorms, groupNorms, norms, aliases,
     views, dimensionViews, partViews, splitViews, partScatters, copies, joining,
     padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,

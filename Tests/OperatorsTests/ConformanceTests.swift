@@ -44,11 +44,11 @@ final class ConformanceTests: XCTestCase {
         "creation", OperatorLibrary.creation + OperatorLibrary.ranges + OperatorLibrary.fills + OperatorLibrary.dropouts
       ),
       ("losses", OperatorLibrary.classLosses + OperatorLibrary.crossEntropies + OperatorLibrary.losses),
-      ("normalization", OperatorLibrary.layerNorms + OperatorLibrary.batchNorms),
+      ("normalization", OperatorLibrary.layerNorms + OperatorLibrary.batchNorms + OperatorLibrary.groupNorms),
       (
         "reductions",
         OperatorLibrary.reductions + OperatorLibrary.extremumReductions + OperatorLibrary.products
-          + OperatorLibrary.variances + OperatorLibrary.scans
+          + OperatorLibrary.variances + OperatorLibrary.scans + OperatorLibrary.norms
       ),
       ("softmax", OperatorLibrary.softmaxes),
       (

@@ -72,6 +72,18 @@ final class SecondDerivativeTests: XCTestCase {
     }
   }
 
+  func testGroupNormBackward() throws {
+    let inputs = try [random([2, 4, 3], 1), random([2, 4, 3], 2), random([4], 3)]
+    try check(inputs) { inputs in
+      let flat = try inputs[1].reshape([2, 2, 6])
+      let rstd = try (flat.var([2], correction: 0) + 1e-5).rsqrt()
+      let detached = try [flat.mean([2]), rstd].map { try Tensor($0.elements(as: Double.self), shape: $0.shape) }
+      return try OperatorLibrary.nativeGroupNormBackward.several(
+        .reference(inputs[0]), .reference(inputs[1]), .reference(detached[0]), .reference(detached[1]),
+        .reference(inputs[2]), .int(2), .int(4), .int(3), .int(2), .list([true, true, true].map { .bool($0) }))
+    }
+  }
+
   func testLinearRecurrence() throws {
     try check([random([2, 4], 1), random([2, 4], 2)]) { inputs in
       [try OperatorLibrary.linearRecurrence(.reference(inputs[0]), .reference(inputs[1]), .int(1))]

@@ -19,7 +19,7 @@ public struct LoopCompiler: GraphCompiler {
 
   public func compile(_ module: GraphModule, role: GraphRole) throws -> any CompiledGraph {
     let lowering = try GraphLowering(module)
-    return try CompiledLoops(lowering, executable: backend.compile(lowering.program), module: module)
+    return try CompiledLoops(lowering, executable: backend.compile(lowering.program.fused()), module: module)
   }
 }
 

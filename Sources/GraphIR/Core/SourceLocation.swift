@@ -16,6 +16,9 @@ public struct SourceLocation: Sendable {
   public var file: String { resolved.file }
   public var line: Int { resolved.line }
 
+  /// Whether a line was found; looking may take a while.
+  public var isKnown: Bool { line > 0 }
+
   private var resolved: (file: String, line: Int) {
     switch resolution {
     case .known(let file, let line): (file, line)

@@ -93,11 +93,21 @@ extension OperatorDefinition {
     var result: [Int: Value] = [:]
     for formula in derivative where !context.needed.isDisjoint(with: formula.parameters) {
       let gradients = try formula.formula(context)
+      try refuseStandIns(gradients, context)
       for (position, gradient) in zip(formula.parameters, gradients) where context.needed.contains(position) {
         result[position] = try Self.fitted(gradient, to: context.call.arguments[position])
       }
     }
     return result
+  }
+
+  /// - Throws: `OperatorError` where a formula computed with the elements of something that it does not save.
+  private func refuseStandIns(_ gradients: [Value], _ context: DerivativeContext) throws {
+    guard gradients.contains(where: { $0.references.contains(where: \.isFake) }),
+      context.gradients.allSatisfy({ $0?.isFake != true })
+    else { return }
+    throw OperatorError(
+      .notDifferentiable, name, "the derivative reads elements that it does not name in `saving`: the definition is wrong")
   }
 
   private static func fitted(_ gradient: Value, to argument: Value) throws -> Value {

@@ -16,7 +16,7 @@ public enum SourceLocator {
       if #available(macOS 26.0, *), let images = Self.images as? ImageMap,
         let backtrace = try? Backtrace.capture(algorithm: .fast, limit: 32, offset: 1, top: 0, images: images)
       {
-        return SourceLocation { userFrame(of: backtrace) ?? (fallback?.file ?? "unknown", fallback?.line ?? 0) }
+        return SourceLocation { userFrame(of: backtrace) ?? (fallback?.file ?? "", fallback?.line ?? 0) }
       }
     #endif
     return fallback

@@ -26,10 +26,10 @@ extension OperatorLibrary {
           return builder.fill(results[1], true)
         }
         let drawn = try RandomDraw.uniform(bits: .float64).lower(input.sizes, &builder)
-        let isKept = ScalarExpression.load(1) .>= .constant(.double(try call.double(1)))
+        let p = ScalarExpression.constant(.double(try call.double(1)))
         let scale = ScalarExpression.constant(.double(try keptScale(call)))
-        builder.pointwise([drawn], to: results[1]) { $0[0] .>= .constant(.double((try? call.double(1)) ?? 0)) }
-        builder.pointwise([input, drawn], to: results[0]) { select(isKept, $0[0] * scale, 0) }
+        builder.pointwise([drawn], to: results[1]) { $0[0] .>= p }
+        builder.pointwise([input, drawn], to: results[0]) { select($0[1] .>= p, $0[0] * scale, 0) }
       })
   )
   .derivative(of: "input", saving: ["result1"]) { d in

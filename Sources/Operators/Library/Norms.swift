@@ -1,0 +1,102 @@
+import GraphIR
+import LoopIR
+import TensorCore
+
+extension OperatorLibrary {
+  static let norms = [vectorNorm, normAll, norm]
+
+  /// (Σ |x|^ord)^(1/ord) over dimensions; none, or an empty list, means all. Order ∞ and -∞ take the largest and smallest
+  /// magnitude, 0 counts what is not 0.
+  public static let vectorNorm: OperatorDefinition = {
+    let schema = OperatorSchema(
+      wellFormed: """
+        linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) \
+        -> Tensor
+        """)
+    let rule = ReductionRule(schema)
+    return OperatorDefinition(
+      schema: schema, traits: .reduction,
+      .kernel(
+        shape: { call in
+          let input = try call.tensor(0)
+          let dtype = try call.optionalDType(4) ?? input.dtype
+          guard input.dtype.isFloatingPoint, dtype.isFloatingPoint else {
+            throw OperatorError(.dtype, call.target.name, "is not defined for \(input.dtype) computed in \(dtype)")
+          }
+          let order = try call.double(1)
+          if order < 0 || order.isInfinite { try rule.checkNotEmpty(call) }
+          return [try rule.meta(call, dtype: dtype)]
+        },
+        lowering: { call, results, builder in
+          let dtype = results[0].dtype.accumulator
+          let element = ScalarExpression.cast(dtype, .load(0))
+          let magnitude = ScalarExpression.unary(.absolute, element)
+          let order = try call.double(1)
+          let (operation, value, result): (LoopKernel.Reduction.Operation, ScalarExpression, ScalarExpression)
+          switch order {
+          case .infinity: (operation, value, result) = (.maximum, magnitude, .reduced(0))
+          case -.infinity: (operation, value, result) = (.minimum, magnitude, .reduced(0))
+          case 0: (operation, value, result) = (.sum, .cast(dtype, .binary(.notEqual, element, 0)), .reduced(0))
+          case 1: (operation, value, result) = (.sum, magnitude, .reduced(0))
+          case 2: (operation, value, result) = (.sum, element * element, .unary(.sqrt, .reduced(0)))
+          default:
+            (operation, value) = (.sum, .binary(.power, magnitude, .constant(.double(order))))
+            result = .binary(.power, .reduced(0), .constant(.double(1 / order)))
+          }
+          try rule.lower(
+            call, to: results, &builder, values: [.init(operation, value, dtype: dtype)], finish: [result])
+        })
+    )
+    .derivative(saving: ["self", "result"]) { d in
+      let input = try d.tensor("self").converted(to: d.gradient.dtype)
+      let (gradient, norm) = (try rule.restored(d.gradient, d), try rule.restored(d.result, d))
+      return try normGradient(input, gradient, norm, d, rule)
+    }
+  }()
+
+  public static let normAll = OperatorDefinition(
+    "norm.Scalar(Tensor self, Scalar p=2) -> Tensor",
+    .composite { call in .reference(try vectorNorm(call.arguments[0], call.arguments[1])) })
+
+  public static let norm = OperatorDefinition(
+    "norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor",
+    .composite { call in
+      let order = call.arguments[1].isNone ? .int(2) : call.arguments[1]
+      return .reference(try vectorNorm(call.arguments[0], order, call.arguments[2], call.arguments[3]))
+    })
+
+  // As PyTorch has it where the norm, or an element, is 0.
+  private static func normGradient(
+    _ input: Tensor, _ gradient: Tensor, _ norm: Tensor, _ d: DerivativeContext, _ rule: ReductionRule
+  ) throws -> Tensor {
+    let order = try d.call.double(1)
+    switch order {
+    case 0: return try input.zerosLike()
+    case 1: return try gradient * input.sgn()
+    case 2: return try gradient * (input / norm).maskedFill(norm.eq(0), 0)
+    case .infinity, -.infinity:
+      let magnitude = try input.abs()
+      let isExtremum = try magnitude.eq(norm).logicalOr(magnitude.isNaN().logicalAnd(norm.isNaN()))
+      let count = try isExtremum.sum(rule.dimensions(d.call, rank: input.rank), keepDimensions: true)
+      return try input.sgn() * (gradient / count * isExtremum)
+    case ..<1:
+      let scaled = try (input.sgn() * input.abs().pow(order - 1)).maskedFill(input.eq(0), 0)
+      return try scaled * gradient * norm.pow(1 - order)
+    case ..<2:
+      let scale = try (gradient / norm.pow(order - 1)).maskedFill(norm.eq(0), 0)
+      return try input.sgn() * input.abs().pow(order - 1) * scale
+    default:
+      let scale = try (gradient / norm.pow(order - 1)).maskedFill(norm.eq(0), 0)
+      return try input * input.abs().pow(order - 2) * scale
+    }
+  }
+}
+
+extension Tensor {
+  /// (Σ |x|^order)^(1/order) over dimensions, or of all elements without any named.
+  public func norm(
+    _ order: Scalar = 2, _ dimensions: [Int]? = nil, keepDimensions: Bool = false
+  ) throws -> Tensor {
+    try OperatorLibrary.vectorNorm(.reference(self), Value(order), Value(dimensions), .bool(keepDimensions))
+  }
+}
