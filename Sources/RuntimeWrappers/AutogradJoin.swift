@@ -78,14 +78,16 @@ private final class CompiledGradient: GradientFunction {
     guard !isGradEnabled else {
       throw AutogradError(
         .notDifferentiable,
-        "the gradient of a compiled function cannot itself be differentiated yet; call the function uncompiled for createGraph")
+        "the gradient of a compiled function cannot itself be differentiated yet; call the function uncompiled for createGraph"
+      )
     }
     for (value, version) in saved {
       if let tensor = value.reference, tensor.storage.version != version {
         throw AutogradError(
           .modifiedInPlace,
           "a value that a compiled function saved for its gradient was changed in place: a \(tensor.dtype) tensor of shape "
-            + "\(tensor.sizes) is at version \(tensor.storage.version), but was saved at version \(version); clone it first")
+            + "\(tensor.sizes) is at version \(tensor.storage.version), but was saved at version \(version); clone it first"
+        )
       }
     }
     let tangents = try zip(gradients, plan.tangents).map { try Value.reference(Self.tangent($0, $1)) }
