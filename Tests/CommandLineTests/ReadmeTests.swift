@@ -69,7 +69,7 @@ final class ReadmeTests: XCTestCase {
     let step = aotFunction { (x: Tensor, w: Tensor) in try x.matmul(w).tanh().sum() }
     let loss = try step(x, w)  // captured, partitioned, compiled at the first call with this signature
     try loss.backward()
-    print(try w.grad!.elements(as: Float.self), try step.stages(x, w).forward!)
+    print(w.grad!, try step.stages(x, w).forward)
 
     let update = aotFunction { (w: Tensor, gradient: Tensor) in try w.sub_(gradient, alpha: 0.1) }
     _ = try noGrad { try update(w, w.grad!) }  // w has changed, in place, as without the compiler

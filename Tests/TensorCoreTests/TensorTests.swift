@@ -67,6 +67,17 @@ final class TensorTests: XCTestCase {
     XCTAssertEqual(visited, [0, 3, 1, 4, 2, 5])
   }
 
+  func testDescriptionShowsElementsByDimension() throws {
+    XCTAssertEqual(
+      try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2]).description, "tensor([[1.0, 2.0], [3.0, 4.0]], float32)")
+    XCTAssertEqual(try Tensor([true], shape: []).description, "tensor(true, bool)")
+    XCTAssertEqual(
+      try Tensor(Array(0..<10), shape: [10]).description, "tensor([0, 1, 2, …, 7, 8, 9], int64)")
+    XCTAssertEqual(try Tensor([] as [Double], shape: [0, 2]).description, "tensor([], sizes [0, 2], float64)")
+    XCTAssertEqual(
+      try Tensor(fake: Layout(contiguous: [2]), dtype: .int8).description, "tensor(fake, sizes [2], int8)")
+  }
+
   func testSymIntDivisionRoundsDown() {
     XCTAssertEqual(SymInt(-7) / 2, -4)
     XCTAssertEqual(SymInt(-7) % 2, 1)

@@ -11,12 +11,10 @@ public struct AOTStages: Sendable {
   public var meta: ViewAndMutationMeta
   /// Forward and backward in one; nil where no gradient is wanted.
   public var joint: Graph?
-  /// nil where no gradient is wanted.
-  public var forward: Graph?
+  /// What runs at each call: the forward half, or the whole function where no gradient is wanted.
+  public var forward: Graph
   /// nil where no gradient is wanted.
   public var backward: Graph?
-  /// The whole function, where no gradient is wanted.
-  public var inference: Graph?
   /// Bytes that live from the forward to the backward pass, inputs left out.
   public var savedByteCount: Int
   /// Why each value is saved or recomputed; nil where no gradient is wanted.

@@ -48,8 +48,7 @@ struct CompilationPipeline {
   private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {
     let graph = try compiler(.inference).compile(functional.module, role: .inference)
     let stack = WrapperStack(capture, functional.meta, autograd: nil)
-    var stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
-    stages.inference = functional.module.graph
+    let stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
   }
 
@@ -64,7 +63,8 @@ struct CompilationPipeline {
     _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ stack: WrapperStack, workspace: Int?
   ) -> AOTStages {
     AOTStages(
-      captured: capture.module.graph, functional: functional.module.graph, meta: functional.meta, savedByteCount: 0,
+      captured: capture.module.graph, functional: functional.module.graph, meta: functional.meta, forward: functional.module.graph,
+      savedByteCount: 0,
       wrappers: stack.wrappers.map { type(of: $0).name }, workspaceByteCount: workspace, captureDuration: .zero,
       compileDuration: .zero)
   }
