@@ -54,7 +54,9 @@ private final class CaptureSession {
     let startsWithGrad = DispatchContext.current.isGradEnabled
     tracer.annotate = { _ in
       let isGradEnabled = DispatchContext.current.isGradEnabled
-      return NodeMetadata(source: SourceLocator.current(fallback: source), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled)
+      return NodeMetadata(
+        source: SourceLocator.current(fallback: source), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled
+      )
     }
     tracer.liftUnknown = { [unowned self] in try lift($0) }
   }

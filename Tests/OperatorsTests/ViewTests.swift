@@ -141,7 +141,8 @@ final class ViewTests: XCTestCase {
 
   func testEveryViewHasAnInverse() {
     let covered = Set(viewCalls.map(\.0.name))
-    for definition in OperatorLibrary.all where definition.schema.isView {
+    // The package's own `aot` operators stand in graphs where nothing is written.
+    for definition in OperatorLibrary.all where definition.schema.isView && definition.name.namespace == "aten" {
       guard case .view = definition.implementation else { continue }
       XCTAssertNotNil(definition.viewInverse, "\(definition.name)")
       XCTAssert(covered.contains(definition.name), "\(definition.name) is not tested")

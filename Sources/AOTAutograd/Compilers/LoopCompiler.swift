@@ -79,7 +79,8 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     guard tensor.sizes == meta.sizes, tensor.dtype == meta.dtype else {
       throw GraphError(
         .invalidArgument,
-        "a \(tensor.dtype) tensor of shape \(tensor.sizes) came where the graph was compiled for \(meta.dtype) \(meta.sizes)")
+        "a \(tensor.dtype) tensor of shape \(tensor.sizes) came where the graph was compiled for \(meta.dtype) \(meta.sizes)"
+      )
     }
     if tensor.layout.isEmpty { return tensor }
     let copy = try Tensor(uninitialized: Layout(sizes: meta.sizes, strides: meta.layout.strides), dtype: meta.dtype)

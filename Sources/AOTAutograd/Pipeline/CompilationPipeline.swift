@@ -63,7 +63,8 @@ struct CompilationPipeline {
     _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ stack: WrapperStack, workspace: Int?
   ) -> AOTStages {
     AOTStages(
-      captured: capture.module.graph, functional: functional.module.graph, meta: functional.meta, forward: functional.module.graph,
+      captured: capture.module.graph, functional: functional.module.graph, meta: functional.meta,
+      forward: functional.module.graph,
       savedByteCount: 0,
       wrappers: stack.wrappers.map { type(of: $0).name }, workspaceByteCount: workspace, captureDuration: .zero,
       compileDuration: .zero)

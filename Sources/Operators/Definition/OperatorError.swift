@@ -32,6 +32,7 @@ public struct OperatorError: Error, Hashable, Sendable, CustomStringConvertible 
   }
 
   public var description: String {
-    [source.flatMap { $0.isKnown ? $0.description : nil }, name.map(\.description), message].compactMap(\.self).joined(separator: ": ")
+    [source.flatMap { $0.isKnown ? $0.description : nil }, name.map(\.description), message].compactMap(\.self).joined(
+      separator: ": ")
   }
 }
