@@ -7,8 +7,6 @@ public struct CaptureError: Error, Hashable, Sendable, CustomStringConvertible {
     case nonTensorOutput
     /// The closure used a tensor of a capture that is not this one.
     case foreignTensor
-    /// The closure did something that has an effect outside the graph.
-    case sideEffect
     case unsupported
   }
 

@@ -117,13 +117,6 @@ private final class CaptureSession {
 
   func finish(_ outputs: [Value], signature: InputSignature, gradModeAfter: Bool?) throws -> AOTGraphCapture {
     if let refusal = tracer.refusal { throw refusal }
-    for (_, twin) in inputs where twin.isLeaf && twin.grad != nil {
-      throw CaptureError(
-        .sideEffect,
-        "backward() inside a captured function accumulates into a leaf's grad, which the compiled function could not; "
-          + "use grad(of:with:) and return or apply the gradients",
-        source: source)
-    }
     try refuseAbsoluteOffsets()
     try tracer.output(.tuple(outputs), descriptors: outputs.indices.map { .output($0) })
     let module = GraphModule(tracer.graph, attributes: attributes)

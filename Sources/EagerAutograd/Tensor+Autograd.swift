@@ -45,13 +45,26 @@ extension Tensor {
 
   /// The gradient that backward passes have added up: of a leaf that requires it, or after `retainGrad()`.
   ///
-  /// It can be set, to nil to start anew; what is set has to have the tensor's shape by the next backward pass.
+  /// It can be set, to nil to start anew; what is set has to have the tensor's shape by the next backward pass. A function
+  /// that reads or sets it cannot be captured: capturing throws.
   public var grad: Tensor? {
-    get { autogradState?.gradient }
+    get {
+      refuseCapture("read")
+      return autogradState?.gradient
+    }
     set {
+      refuseCapture("set")
       if newValue == nil && autogradState == nil { return }
       makeAutogradState().gradient = newValue
     }
+  }
+
+  /// The gradient is another tensor at every call; a captured function would keep the one it found.
+  private func refuseCapture(_ use: String) {
+    DispatchContext.current.mode?.refuse(
+      AutogradError(
+        .notCapturable,
+        "a tensor's grad was \(use) while a function is captured; give the gradient to the function as an argument"))
   }
 
   /// What passes this tensor's gradient on; nil for a leaf.

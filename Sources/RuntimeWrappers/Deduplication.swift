@@ -13,12 +13,9 @@ public struct Deduplication: RuntimeWrapper, @unchecked Sendable {
   private let positions: [Int]
   private let closedOver: [Value]
 
-  /// - Parameters:
-  ///   - positions: For each input of the graph that is an argument, the argument's flat position.
-  ///   - closedOver: The graph's remaining inputs.
-  public init(positions: [Int], closedOver: [Tensor]) {
-    self.positions = positions
-    self.closedOver = closedOver.map { .reference($0) }
+  public init(_ capture: AOTGraphCapture) {
+    positions = capture.inputPositions
+    closedOver = capture.closedOver.map { .reference($0) }
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {

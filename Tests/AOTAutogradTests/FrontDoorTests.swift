@@ -121,6 +121,15 @@ final class FrontDoorTests: XCTestCase {
     XCTAssertNil(w.grad)
   }
 
+  func testReadingAGradientInsideACapturedFunctionThrows() throws {
+    let w = try leaf([1], [1])
+    try (w * 2).sum().backward()
+    let function = aotFunction { (x: Tensor) in try x + w.grad! }
+    XCTAssertThrowsError(try function(Tensor([1] as [Float]))) { error in
+      XCTAssertTrue("\(error)".contains("argument"), "\(error)")
+    }
+  }
+
   func testStagesShowEachGraph() throws {
     let function = aotFunction { (x: Tensor, w: Tensor) in try x.matmul(w).tanh().sum() }
     let stages = try function.stages(Tensor([1, 2] as [Float], shape: [1, 2]), leaf([1, 2], [2, 1]))
