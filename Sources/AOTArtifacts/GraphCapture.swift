@@ -43,6 +43,6 @@ public struct AOTGraphCapture {
 
   /// Whether calls are to take part in autograd.
   public var needsAutograd: Bool {
-    signature.isGradEnabled && inputs.contains(where: \.requiresGrad)
+    signature.isGradEnabled && !signature.isInferenceMode && inputs.contains(where: \.requiresGrad)
   }
 }

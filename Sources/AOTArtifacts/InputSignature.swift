@@ -23,6 +23,8 @@ public struct InputSignature: Hashable, Sendable {
     public var device: Device
     public var requiresGrad: Bool
     public var isLeaf: Bool
+    /// Whether its memory was made in inference mode: writes and saving for a gradient are refused outside of it.
+    public var isInference: Bool
     /// Whether the first element is not its storage's first.
     public var startsInside: Bool
     /// The first argument that is the very same tensor; nil for the first one itself.
@@ -42,7 +44,7 @@ public struct InputSignature: Hashable, Sendable {
 
     public init(
       dtype: DType, sizes: [SymInt], strides: [SymInt], device: Device, requiresGrad: Bool, isLeaf: Bool,
-      startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil
+      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil
     ) {
       self.dtype = dtype
       self.sizes = sizes
@@ -50,6 +52,7 @@ public struct InputSignature: Hashable, Sendable {
       self.device = device
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
+      self.isInference = isInference
       self.startsInside = startsInside
       self.sameAs = sameAs
       self.overlap = overlap

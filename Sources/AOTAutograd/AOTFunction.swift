@@ -106,13 +106,16 @@ private struct FlatInput {
   var constants: [Constant] = []
 
   init<each Input: TensorTree>(_ input: repeat each Input) {
-    for part in repeat each input {
-      if let tensor = part as? Tensor {
-        tensors.append(tensor)
-      } else {
-        tensors += part.tensors
-        constants += part.treeConstants
-      }
+    for part in repeat each input { add(part) }
+  }
+
+  private mutating func add<Part: TensorTree>(_ part: Part) {
+    // The type is compared, since an optional that holds a tensor would be cast to it, and nil must be told from that.
+    if Part.self == Tensor.self, let tensor = part as? Tensor {
+      tensors.append(tensor)
+    } else {
+      tensors += part.tensors
+      constants += part.treeConstants
     }
   }
 }

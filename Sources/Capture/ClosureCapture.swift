@@ -52,7 +52,16 @@ private final class CaptureSession {
   init(source: SourceLocation) {
     self.source = source
     let startsWithGrad = DispatchContext.current.isGradEnabled
-    tracer.annotate = { _ in
+    let generator = Generator.inUse
+    tracer.annotate = { [unowned tracer] call in
+      if call.target.traits.contains(.random), Generator.inUse !== generator {
+        tracer.refuse(
+          CaptureError(
+            .unsupported,
+            "\(call.target.name) draws from a generator of its own, which a compiled function cannot yet; "
+              + "call the function inside Generator.use",
+            source: SourceLocator.current(fallback: source)))
+      }
       let isGradEnabled = DispatchContext.current.isGradEnabled
       return NodeMetadata(
         source: SourceLocator.current(fallback: source), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled
@@ -126,16 +135,17 @@ private final class CaptureSession {
       outputsRequireGrad: outputs.map { $0.reference?.requiresGrad ?? false }, gradModeAfter: gradModeAfter)
   }
 
-  /// Inputs are captured as if they began at their storage's start, which only an absolute offset can tell.
+  /// Calls may differ in where inputs begin in their storage, which only an absolute offset can tell.
   private func refuseAbsoluteOffsets() throws {
-    guard inputs.contains(where: { $0.real.layout.offset != $0.twin.layout.offset }) else { return }
+    guard inputs.contains(where: { $0.real.layout.offset != 0 }) else { return }
     for id in tracer.graph.nodes {
       let node = tracer.graph[id]
-      if let target = node.target, target.name.base == "as_strided", node.arguments.count > 3, !node.arguments[3].isNone
+      if let target = node.target, let position = target.schema.index(of: "storage_offset"),
+        try !node.boundArguments()[position].isNone
       {
         throw CaptureError(
           .unsupported,
-          "as_strided with a storage offset is used while an input starts inside its storage; leave the offset out",
+          "\(target.name) with a storage offset is used while an input starts inside its storage; leave the offset out",
           source: node.metadata.source)
       }
     }

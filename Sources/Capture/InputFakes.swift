@@ -21,6 +21,9 @@ struct InputFakes {
       ?? Storage(fakeByteCount: tensor.storage.byteCount, device: tensor.device)
     storages[ObjectIdentifier(tensor.storage)] = storage
     originals.append(tensor.storage)
+    // What refuses inference tensors must not refuse to give the twin the state that the real tensor has.
+    storage.isInference = false
+    defer { storage.isInference = tensor.isInference }
     let leaf = try Tensor(storage: storage, layout: layout, dtype: tensor.dtype)
     guard tensor.requiresGrad else { return leaf }
     try leaf.setRequiresGrad(true)

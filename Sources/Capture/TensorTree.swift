@@ -16,19 +16,16 @@ public protocol TensorTree {
   func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Self
 
   /// Everything else that a function of this value may depend on, such as counts, keys and settings: a call in which it
-  /// differs compiles anew. The default finds all stored properties that are no tensors by reflection.
+  /// differs compiles anew. The default finds all stored properties that are no tensors by reflection, those of superclasses
+  /// and of objects that they refer to included.
   var treeConstants: [Constant] { get }
 }
 
 extension TensorTree {
   public var treeConstants: [Constant] {
-    Mirror(reflecting: self).children.flatMap { child -> [Constant] in
-      switch child.value {
-      case is Tensor: []
-      case let tree as any TensorTree: tree.treeConstants
-      default: [.string("\(child.label ?? "")=\(child.value)")]
-      }
-    }
+    var reflection = ReflectedConstants()
+    reflection.add(propertiesOf: self)
+    return reflection.constants
   }
 
   /// The tensors, in order.
@@ -72,7 +69,7 @@ extension Dictionary: TensorTree where Key: Comparable, Value: TensorTree {
   }
 
   public var treeConstants: [Constant] {
-    keys.sorted().flatMap { key in [.string("\(key)")] + (self[key]?.treeConstants ?? []) }
+    [.int(SymInt(count))] + keys.sorted().flatMap { key in [.string("\(key)")] + (self[key]?.treeConstants ?? []) }
   }
 }
 

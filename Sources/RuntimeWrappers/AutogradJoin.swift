@@ -37,8 +37,9 @@ public struct AutogradJoin: RuntimeWrapper {
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { [plan] arguments in
-      let results = try noGrad { try inner(arguments) }
+      // Before anything is written: a write may leave a view whose history cannot be followed any more.
       let edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
+      let results = try noGrad { try inner(arguments) }
       let function = CompiledGradient(plan, saving: results.dropFirst(plan.outputCount), nextEdges: edges)
       for (index, output) in plan.differentiableOutputs.enumerated() {
         results[output].reference?.setHistory(GradientEdge(function, inputIndex: index))

@@ -92,7 +92,6 @@ public struct OutputRegeneration: RuntimeWrapper {
     guard let base = base.reference else {
       throw GraphError(.execution, "an output is a view of something that is no tensor")
     }
-    return .reference(
-      try output.requiresGrad ? output.views.applied(to: base) : noGrad { try output.views.applied(to: base) })
+    return .reference(try output.views.applied(to: base))
   }
 }

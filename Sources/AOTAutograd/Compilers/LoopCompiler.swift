@@ -25,6 +25,7 @@ public struct LoopCompiler: GraphCompiler {
 
 private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
   // Sendable: everything is constant after `init`, the attributes' elements included.
+  private let placeholderCount: Int
   private let externals: [GraphLowering.External]
   private let outputs: [GraphLowering.Output]
   private let writtenExternals: [Int]
@@ -32,6 +33,7 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
   private let attributes: [String: Tensor]
 
   init(_ lowering: GraphLowering, executable: any LoopExecutable, module: GraphModule) throws {
+    self.placeholderCount = module.graph.placeholders.count
     self.externals = lowering.externals
     self.outputs = lowering.outputs
     self.writtenExternals = lowering.writtenExternals
@@ -44,6 +46,10 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
   var workspaceByteCount: Int? { executable.arenaByteCount }
 
   func run(_ arguments: [Value]) throws -> [Value] {
+    guard arguments.count == placeholderCount else {
+      throw GraphError(
+        .invalidArgument, "a compiled graph takes \(placeholderCount) arguments, got \(arguments.count)")
+    }
     // The tensors whose memory is passed stay alive, in order, until the run is over.
     var tensors: [Tensor] = []
     tensors.reserveCapacity(externals.count)
@@ -68,6 +74,7 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
       return tensor
     case .result(let dtype, let elementCount):
       let storage = try Storage(byteCount: elementCount * dtype.byteCount)
+      storage.isInference = DispatchContext.current.isInferenceMode
       return try Tensor(
         storage: storage, layout: Layout(sizes: [SymInt(elementCount)], strides: [1]), dtype: dtype)
     }
@@ -75,14 +82,13 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
 
   /// The tensor, or a copy of it with the strides that the loops were compiled for.
   private func fitted(_ tensor: Tensor, to meta: TensorMeta) throws -> Tensor {
-    if tensor.layout.strides == meta.layout.strides && tensor.dtype == meta.dtype { return tensor }
-    guard tensor.sizes == meta.sizes, tensor.dtype == meta.dtype else {
+    guard tensor.layout.sizes == meta.layout.sizes, tensor.dtype == meta.dtype else {
       throw GraphError(
         .invalidArgument,
         "a \(tensor.dtype) tensor of shape \(tensor.sizes) came where the graph was compiled for \(meta.dtype) \(meta.sizes)"
       )
     }
-    if tensor.layout.isEmpty { return tensor }
+    if tensor.layout.strides == meta.layout.strides || tensor.layout.isEmpty { return tensor }
     let copy = try Tensor(uninitialized: Layout(sizes: meta.sizes, strides: meta.layout.strides), dtype: meta.dtype)
     return try copy.copy_(tensor)
   }

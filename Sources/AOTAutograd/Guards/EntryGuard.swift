@@ -57,7 +57,8 @@ extension InputSignature.TensorGuard {
     let isSame = shared.map { all[$0] === tensor } ?? false
     self.init(
       dtype: tensor.dtype, sizes: tensor.sizes, strides: tensor.strides, device: tensor.device,
-      requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, startsInside: tensor.layout.offset != 0,
+      requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, isInference: tensor.isInference,
+      startsInside: tensor.layout.offset != 0,
       sameAs: isSame ? shared : nil,
       overlap: isSame
         ? nil
@@ -67,7 +68,7 @@ extension InputSignature.TensorGuard {
   func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Bool {
     guard tensor.dtype == dtype, tensor.layout.sizes == sizes, tensor.layout.strides == strides,
       tensor.device == device, (tensor.layout.offset != 0) == startsInside, tensor.requiresGrad == requiresGrad,
-      tensor.isLeaf == isLeaf
+      tensor.isLeaf == isLeaf, tensor.isInference == isInference
     else { return false }
     guard let shared = Self.sharing(tensor, at: position, among: all) else { return sameAs == nil && overlap == nil }
     if all[shared] === tensor { return sameAs == shared }
@@ -90,6 +91,7 @@ extension InputSignature.TensorGuard: CustomStringConvertible {
     var parts = ["\(dtype) \(sizes) strides \(strides) on \(device)"]
     if startsInside { parts.append("starting inside its storage") }
     if requiresGrad { parts.append(isLeaf ? "a leaf that requires grad" : "requiring grad") }
+    if isInference { parts.append("made in inference mode") }
     if let sameAs { parts.append("the same as tensor \(sameAs)") }
     if let overlap { parts.append("in one storage with tensor \(overlap.with), \(overlap.offset) elements on") }
     return parts.joined(separator: ", ")

@@ -21,6 +21,7 @@ struct CompilationPipeline {
     try verify(capture.module, as: .captured)
     let functional = try capture.functionalized()
     try verify(functional.module, as: .functional)
+    if !capture.needsAutograd { try refuseHistories(capture, functional.meta) }
     let joint = capture.needsAutograd ? try functional.differentiated() : nil
     guard let joint, !joint.differentiableOutputs.isEmpty else {
       return try compileInference(capture, functional)
@@ -43,6 +44,23 @@ struct CompilationPipeline {
     stages.savedByteCount = partition.savedByteCount
     stages.partitionReport = partition.report
     return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
+  }
+
+  /// - Throws: `AOTError` where an output of a function compiled without autograd would require a gradient all the same.
+  private func refuseHistories(_ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta) throws {
+    let graph = capture.module.graph
+    for (position, (output, value)) in zip(meta.outputs, graph.result.elements ?? []).enumerated()
+    where output.requiresGrad {
+      switch output.kind {
+      case .nonAlias, .aliasOfIntermediate:
+        throw AOTError(
+          .unsupported,
+          "output \(position) requires a gradient though the function was called with gradients off or no argument that "
+            + "requires one; leave enableGrad and setRequiresGrad to the caller",
+          source: value.reference.flatMap { graph[metadata: $0].source })
+      case .constant, .isInput, .aliasOfInput, .aliasOfOutput: break
+      }
+    }
   }
 
   private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {

@@ -1,0 +1,162 @@
+import AOTAutograd
+import XCTest
+
+/// A compiled function must never serve a call for which the closure would have done something else.
+final class GuardTests: XCTestCase {
+  private let compilers: [AOTConfiguration.Compiler] = [.none, .cpu, .interpret]
+
+  private func vector(_ values: Float...) throws -> Tensor { try Tensor(values) }
+  private func leaf(_ values: Float...) throws -> Tensor { try Tensor(values).requiringGrad() }
+
+  // MARK: Structure and settings of arguments
+
+  func testWhichOfTwoOptionalTensorsIsThere() throws {
+    let function = aotFunction { (a: Tensor?, b: Tensor?) in
+      guard let tensor = try a ?? b?.neg() else { return try Tensor([0] as [Float]) }
+      return try tensor + 1
+    }
+    XCTAssertEqual(try function(vector(2), nil).elements(as: Float.self), [3])
+    XCTAssertEqual(try function(nil, vector(2)).elements(as: Float.self), [-1])
+    XCTAssertEqual(function.entryCount, 2)
+  }
+
+  func testOptionalPropertiesOfATree() throws {
+    struct Pair: TensorTree {
+      var left: Tensor?
+      var right: Tensor?
+      func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Pair {
+        try Pair(left: left.mapTensors(transform), right: right.mapTensors(transform))
+      }
+    }
+    let function = aotFunction { (pair: Pair) in
+      try pair.left.map { try $0 * 2 } ?? pair.right.map { try $0 * 3 } ?? Tensor([0] as [Float])
+    }
+    XCTAssertEqual(try function(Pair(left: vector(1), right: nil)).elements(as: Float.self), [2])
+    XCTAssertEqual(try function(Pair(left: nil, right: vector(1))).elements(as: Float.self), [3])
+  }
+
+  func testSettingsOfSuperclassesAndOfObjectsThatATreeRefersTo() throws {
+    class Scaled { var scale = 1.0 }
+    final class Settings { var shift = 0.0 }
+    final class Model: Scaled, TensorTree {
+      let weight: Tensor
+      let settings: [Settings]
+      init(_ weight: Tensor, _ settings: [Settings]) {
+        self.weight = weight
+        self.settings = settings
+      }
+      func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Self {
+        let model = Model(try transform(weight), settings)
+        model.scale = scale
+        return unsafeDowncast(model, to: Self.self)
+      }
+    }
+    let function = aotFunction { (model: Model) in try model.weight * model.scale + model.settings[0].shift }
+    let model = try Model(vector(1, 2), [Settings()])
+    XCTAssertEqual(try function(model).elements(as: Float.self), [1, 2])
+    model.scale = 3
+    XCTAssertEqual(try function(model).elements(as: Float.self), [3, 6])
+    model.settings[0].shift = 1
+    XCTAssertEqual(try function(model).elements(as: Float.self), [4, 7])
+    XCTAssertEqual(try function(model).elements(as: Float.self), [4, 7])
+    XCTAssertEqual(function.entryCount, 3)
+  }
+
+  func testNestedDictionariesWithTheSameKeysInAnotherNesting() throws {
+    let function = aotFunction { (tree: [String: [String: [String: Int]]], x: Tensor) in try x * tree.count }
+    XCTAssertEqual(try function(["a": ["b": [:]]], vector(1)).elements(as: Float.self), [1])
+    XCTAssertEqual(try function(["a": [:], "b": [:]], vector(1)).elements(as: Float.self), [2])
+  }
+
+  // MARK: Modes
+
+  func testInferenceTensorsAreRefusedAsEagerly() throws {
+    for compiler in compilers {
+      let function = aotFunction(configuration: .init(compiler: compiler)) { (x: Tensor) in try x.add_(1) }
+      XCTAssertEqual(try function(vector(1)).elements(as: Float.self), [2])
+      let made = try inferenceMode { try vector(1) + 1 }
+      XCTAssertThrowsError(try function(made), "\(compiler)")
+      XCTAssertEqual(try made.elements(as: Float.self), [2], "\(compiler)")
+    }
+  }
+
+  func testResultsInInferenceModeAreInferenceTensors() throws {
+    for compiler in compilers {
+      let function = aotFunction(configuration: .init(compiler: compiler)) { (x: Tensor) in try x * 2 }
+      XCTAssertTrue(try inferenceMode { try function(vector(1)) }.isInference, "\(compiler)")
+      XCTAssertFalse(try function(vector(1)).isInference, "\(compiler)")
+    }
+  }
+
+  func testHistoriesMadeWhileGradientsAreOffAreRefusedRatherThanLost() throws {
+    let function = aotFunction { (x: Tensor, w: Tensor) in try enableGrad { try x * w } }
+    XCTAssertThrowsError(try noGrad { try function(vector(1), leaf(2)) }) { error in
+      XCTAssertTrue("\(error)".contains("output 0"), "\(error)")
+    }
+    XCTAssertTrue(try function(vector(1), leaf(2)).requiresGrad)
+  }
+
+  func testADrawFromAGeneratorOfItsOwnIsRefused() throws {
+    let generator = Generator(seed: 1)
+    let function = aotFunction { (x: Tensor) in try x + Tensor.rand([1], generator: generator) }
+    XCTAssertThrowsError(try function(vector(1))) { error in
+      XCTAssertTrue("\(error)".contains("generator"), "\(error)")
+    }
+    let drawing = aotFunction { (x: Tensor) in try x + Tensor.rand([1]) }
+    let expected = try Generator(seed: 1).use { try vector(1) + Tensor.rand([1]) }.elements(as: Float.self)
+    XCTAssertEqual(try generator.use { try drawing(vector(1)) }.elements(as: Float.self), expected)
+  }
+
+  // MARK: Views
+
+  func testAnOutputThatIsAViewCanBeWrittenToUnderAutograd() throws {
+    for compiler in compilers {
+      let function = aotFunction(configuration: .init(compiler: compiler)) { (x: Tensor) in try x.view([2, 1]) }
+      let x = try vector(1, 2)
+      let w = try leaf(3)
+      let view = try function(x)
+      _ = try view.mul_(w)
+      try x.sum().backward()
+      XCTAssertEqual(try w.grad?.elements(as: Float.self), [3], "\(compiler)")
+    }
+  }
+
+  func testAWriteWithoutGradientsToAViewThatAutogradCannotFollow() throws {
+    for compiler in compilers {
+      let function = aotFunction(configuration: .init(compiler: compiler)) { (x: Tensor) in
+        let double = try x * 2
+        try noGrad { _ = try x.add_(1) }
+        return double
+      }
+      let w = try leaf(1, 2)
+      let parts = try (w * 1).split(1)
+      try function(parts[0]).sum().backward()
+      XCTAssertEqual(try w.grad?.elements(as: Float.self), [2, 0], "\(compiler)")
+      XCTAssertEqual(try parts[0].elements(as: Float.self), [2], "\(compiler)")
+    }
+  }
+
+  func testAbsoluteOffsetsAreRefusedWhereInputsShareAStorage() throws {
+    let function = aotFunction { (a: Tensor, b: Tensor) in
+      try a.asStrided([1], [1], offset: 5) + b
+    }
+    let base = try Tensor.arange(12.0)
+    XCTAssertThrowsError(try function(base[4..<6], base[8..<9]))
+    XCTAssertEqual(try function(Tensor.arange(12.0), vector(1)).elements(as: Float.self), [6])
+  }
+
+  // MARK: Compiled graphs on their own
+
+  func testACompiledGraphRefusesArgumentsItWasNotCompiledFor() throws {
+    let text = """
+      graph(x: f32[4, 2]) {
+        y: f32[4, 2] = aten.neg.default(x)
+        return (y,)
+      }
+      """
+    let module = GraphModule(try Graph(parsing: text, operators: OperatorLibrary.table))
+    let graph = try LoopCompiler.cpu.compile(module, role: .inference)
+    XCTAssertThrowsError(try graph.run([]))
+    XCTAssertThrowsError(try graph.run([.reference(Tensor([1, 2] as [Float], shape: [1, 2]))]))
+  }
+}
