@@ -28,7 +28,8 @@ struct CallRecord {
       let roots = (results + arguments.filter { !$0.isLeaf }).filter(\.requiresGrad)
       let pairs = try roots.compactMap { root in try backward(root).map { (root, $0) } }
       if !pairs.isEmpty { try AOTAutograd.backward(pairs.map(\.0), gradients: pairs.map(\.1)) }
-    } catch { return failure = ("backward", error) }
+    } catch { failure = ("backward", error) }
+    guard failure == nil else { return }
     for (index, leaf) in (arguments + leaves).enumerated() where leaf.isLeaf && leaf.requiresGrad {
       facts.append("grad \(index): \(leaf.grad.map { "\($0.dtype) \($0.shape)" } ?? "none")")
       if let gradient = leaf.grad { elements.append(("grad \(index)", Self.values(gradient))) }

@@ -189,6 +189,10 @@ struct ProgramStep {
     case 13:
       say("select(\(d), 0).mul_(3)")
       try x.select(d, 0).mul_(3)
+    // That a layout changes counts as a write to the memory eagerly, which nobody else that shares it can tell compiled.
+    case _ where values.contains { $0 !== x && $0.storage === x.storage }:
+      say("mul_(2)")
+      try x.mul_(2)
     case 14:
       say("transpose_(0, \(d))")
       try x.transpose_(0, d)

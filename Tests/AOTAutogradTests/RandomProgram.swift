@@ -94,6 +94,8 @@ struct RandomProgram {
         let made = try pool.take()
         log.append("\(made.isEmpty ? "" : "v\(values.count) = ")\(pool.text)")
         values += made
+      } catch let error as AutogradError {
+        throw error
       } catch { log.append("\(pool.text) threw") }
     }
     var random = SeededRandom(outputSeed)
