@@ -32,12 +32,22 @@ public struct MutationEpilogue: RuntimeWrapper {
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
+      try checkWritable(arguments)
       let results = try inner(arguments)
       for (step, result) in zip(steps, results) {
         guard let input = arguments[step.input].reference, let value = result.reference else { continue }
         try Self.write(value, to: input, step)
       }
       return Array(results.dropFirst(steps.count))
+    }
+  }
+
+  /// Refuses, before anything is written, what autograd would refuse when the copy is made: a guard does not tell a view of
+  /// a leaf from a computed tensor.
+  private func checkWritable(_ arguments: [Value]) throws {
+    guard isGradEnabled else { return }
+    for step in steps where step.isSeenByAutograd && !step.hidesFromAutograd {
+      if let input = arguments[step.input].reference { try InPlaceRules.check(input, OperatorLibrary.copy) }
     }
   }
 

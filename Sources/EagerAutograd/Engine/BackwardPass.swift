@@ -82,7 +82,8 @@ struct BackwardPass {
     for root in roots { try add(root.gradient, to: index(of: root.edge.function), input: root.edge.inputIndex) }
     for root in roots {
       let index = index(of: root.edge.function)
-      if entries[index].isLeaf && entries[index].pending == 0 { try evaluate(index) }
+      // A leaf given twice has been evaluated, with both gradients, the first time.
+      if entries[index].isLeaf && entries[index].pending == 0 && !entries[index].gradients.isEmpty { try evaluate(index) }
     }
     roots = []
     for index in order where !entries[index].isLeaf { try evaluate(index) }

@@ -3,7 +3,7 @@ import Operators
 import TensorCore
 
 /// What writing in place means to the tape.
-enum InPlaceRules {
+package enum InPlaceRules {
   /// Refuses writes that gradients could not follow.
   ///
   /// - Throws: `AutogradError` with code `leafInPlace` or `viewInPlace`.
@@ -14,7 +14,8 @@ enum InPlaceRules {
     }
   }
 
-  private static func check(_ tensor: Tensor, _ target: OperatorDefinition) throws {
+  /// Refuses a write to one tensor.
+  package static func check(_ tensor: Tensor, _ target: OperatorDefinition) throws {
     if let record = tensor.viewRecord {
       try ViewHistory.checkWritable(record, tensor, target.name)
       if record.base.autogradState?.isRequired == true {
