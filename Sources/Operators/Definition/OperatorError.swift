@@ -16,7 +16,6 @@ public struct OperatorError: Error, Hashable, Sendable, CustomStringConvertible 
     /// A tensor made in inference mode was written to outside of it.
     case inferenceTensor
     case notImplemented
-    case notFinite
   }
 
   public var code: Code
@@ -32,6 +31,7 @@ public struct OperatorError: Error, Hashable, Sendable, CustomStringConvertible 
   }
 
   public var description: String {
-    [source.flatMap { $0.isKnown ? $0.description : nil }, name.map(\.description), message].compactMap(\.self).joined(separator: ": ")
+    [source.flatMap { $0.isKnown ? $0.description : nil }, name.map(\.description), message].compactMap(\.self).joined(
+      separator: ": ")
   }
 }
