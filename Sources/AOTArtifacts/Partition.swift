@@ -27,7 +27,8 @@ public struct Partition: Sendable {
   }
 
   public init(
-    forward: Graph, backward: Graph, forwardOutputCount: Int, savedTensors: [SavedValue], savedNumbers: [SavedValue] = [], recomputed: [RecomputedValue] = [], cut: CutSummary? = nil
+    forward: Graph, backward: Graph, forwardOutputCount: Int, savedTensors: [SavedValue],
+    savedNumbers: [SavedValue] = [], recomputed: [RecomputedValue] = [], cut: CutSummary? = nil
   ) {
     self.forward = forward
     self.backward = backward
@@ -76,7 +77,8 @@ public struct SavedValue: Hashable, Sendable {
   public var source: SourceLocation?
 
   public init(
-    name: String, value: MetaValue, byteCount: Int, storage: String, origin: Origin, reason: SaveReason, operatorName: OperatorName? = nil, source: SourceLocation? = nil
+    name: String, value: MetaValue, byteCount: Int, storage: String, origin: Origin, reason: SaveReason,
+    operatorName: OperatorName? = nil, source: SourceLocation? = nil
   ) {
     self.name = name
     self.value = value
@@ -100,7 +102,8 @@ public struct RecomputedValue: Hashable, Sendable {
   public var source: SourceLocation?
 
   public init(
-    name: String, value: MetaValue?, byteCount: Int, reason: RecomputeReason, operatorName: OperatorName? = nil, source: SourceLocation? = nil
+    name: String, value: MetaValue?, byteCount: Int, reason: RecomputeReason, operatorName: OperatorName? = nil,
+    source: SourceLocation? = nil
   ) {
     self.name = name
     self.value = value

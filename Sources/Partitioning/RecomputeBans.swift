@@ -26,7 +26,9 @@ struct RecomputeBans {
 
   private func necessity(_ position: Int) -> SaveReason? {
     if joint.isPlaceholder(position) { return .input }
-    if let target = joint.target(position), !joint.isRepeatable(position) { return target.hasEffect ? .effect : .random }
+    if let target = joint.target(position), !joint.isRepeatable(position) {
+      return target.hasEffect ? .effect : .random
+    }
     let tag = joint.tag(position)
     if tag == .mustSave || (tag == .preferSave && !joint.isView(position)) { return tag.map(SaveReason.tag) }
     return nil

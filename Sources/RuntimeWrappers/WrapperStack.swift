@@ -12,7 +12,7 @@ public struct WrapperStack: Sendable {
   public init(_ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?) {
     let layers: [(any RuntimeWrapper)?] = [
       GradModeEpilogue(meta),  // outermost: everything inside runs in the caller's mode
-      Deduplication(positions: capture.inputPositions, closedOver: capture.closedOver),  // what follows sees graph inputs
+      Deduplication(positions: capture.inputPositions, closedOver: capture.closedOver),  // then come graph inputs
       OutputRegeneration(meta),  // views of inputs are made after the inputs have their new values
       MutationEpilogue(meta),  // writes what autograd gave a history to
       autograd,  // innermost: its results are the graph's

@@ -50,7 +50,9 @@ final class GuardTable<Output>: Sendable {
     return known.first { $0.guarding.accepts(tensors, $0.closedOver, constants: constants, context: context) }
   }
 
-  private func tooManyEntries(_ known: [CompiledEntry<Output>], _ tensors: [Tensor], _ constants: [Constant]) -> AOTError {
+  private func tooManyEntries(_ known: [CompiledEntry<Output>], _ tensors: [Tensor], _ constants: [Constant])
+    -> AOTError
+  {
     let wanted = known.first.map { EntryGuard(tensors + $0.closedOver, constants: constants, context: .current) }
     let reason = known.first.flatMap { entry in wanted.map { entry.guarding.difference(from: $0) } } ?? ""
     return AOTError(

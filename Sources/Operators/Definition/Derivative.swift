@@ -107,7 +107,8 @@ extension OperatorDefinition {
       context.gradients.allSatisfy({ $0?.isFake != true })
     else { return }
     throw OperatorError(
-      .notDifferentiable, name, "the derivative reads elements that it does not name in `saving`: the definition is wrong")
+      .notDifferentiable, name,
+      "the derivative reads elements that it does not name in `saving`: the definition is wrong")
   }
 
   private static func fitted(_ gradient: Value, to argument: Value) throws -> Value {
