@@ -4,6 +4,8 @@ import TensorCore
 enum FusionLimit {
   static let loads = 20
   static let stores = 8
+  /// Values that are named: a kernel is compiled from the last one back, each inside the one that uses it.
+  static let locals = 64
 }
 
 extension LoopKernel {
@@ -67,6 +69,7 @@ extension LoopKernel {
       result.stores.append(renamed)
     }
     guard result.loads.count <= FusionLimit.loads, result.stores.count <= FusionLimit.stores,
+      result.locals.count <= FusionLimit.locals,
       result.readsOnlyWhatItWrites
     else { return nil }
     return result

@@ -119,7 +119,9 @@ extension LoopProgram {
         consumer = consumer.inlining(moved, storing: moved.stores[0].value, at: number).pruned()
       }
     }
-    guard consumer.loads.count <= FusionLimit.loads, consumer.readsOnlyWhatItWrites else { return nil }
+    guard consumer.loads.count <= FusionLimit.loads, consumer.locals.count <= FusionLimit.locals,
+      consumer.readsOnlyWhatItWrites
+    else { return nil }
     return consumer
   }
 }

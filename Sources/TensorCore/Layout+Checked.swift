@@ -12,7 +12,9 @@ extension Layout {
   /// The bytes a storage needs to hold the layout; nil where sizes or the lowest address are negative or an address overflows.
   package func requiredByteCount(itemBytes: Int) -> Int? {
     guard Self.product(sizes, times: itemBytes) != nil else { return nil }
-    if sizes.contains(0) { return offset < 0 ? nil : 0 }
+    if sizes.contains(0) {
+      return offset < 0 || offset.value.multipliedReportingOverflow(by: itemBytes).overflow ? nil : 0
+    }
     var low = offset.value
     var high = offset.value
     for (size, stride) in zip(sizes, strides) {

@@ -43,6 +43,19 @@ final class FusionTests: XCTestCase {
     try check(builder, kernels: 1)
   }
 
+  func testALongChainBecomesSeveralKernels() throws {
+    var builder = LoopBuilder()
+    var value = dense(&builder, .float64, [3])
+    let y = dense(&builder, .float64, [3])
+    for _ in 0..<3000 {
+      let next = builder.temporary(.float64, [3])
+      builder.pointwise([value], to: next) { tanh($0[0]) }
+      value = next
+    }
+    builder.pointwise([value], to: y) { $0[0] * 2 }
+    XCTAssertLessThan(try check(builder).kernels.count, 100)
+  }
+
   func testSoftmaxBecomesOneRowKernel() throws {
     for sizes in [[6, 9], [2, 3, 5]] {
       var builder = LoopBuilder()

@@ -3,7 +3,6 @@ public struct GraphError: Error, Hashable, Sendable, CustomStringConvertible {
   public enum Code: Hashable, Sendable {
     case invalidArgument
     case hasUsers
-    case invalidName
     case malformed
     case syntax
     case unknownOperator

@@ -16,7 +16,6 @@ public struct OperatorError: Error, Hashable, Sendable, CustomStringConvertible 
     /// A tensor made in inference mode was written to outside of it.
     case inferenceTensor
     case notImplemented
-    case notFinite
   }
 
   public var code: Code

@@ -100,6 +100,10 @@ extension OperatorLibrary {
       shape: { call in
         let input = try call.tensor(0)
         let (counts, sizes) = try call.repetition(of: input.sizes)
+        guard Layout(checkedSizes: counts + sizes, strides: nil, offset: 0, itemBytes: input.dtype.byteCount) != nil
+        else {
+          throw OperatorError(.shape, call.target.name, "no memory could hold \(counts) times the sizes \(sizes)")
+        }
         return [TensorMeta(dtype: input.dtype, sizes: zip(counts, sizes).map { $0 * $1 }, device: input.device)]
       },
       lowering: { call, results, builder in

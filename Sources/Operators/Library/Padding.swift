@@ -88,6 +88,9 @@ extension Call {
       throw OperatorError(
         .argument, target.name, "'pad' must hold a pair for at most each of \(rank) dimensions, got \(values)")
     }
+    guard values.allSatisfy({ $0.magnitude <= Int.max / 4 }) else {
+      throw OperatorError(.argument, target.name, "no memory could hold a padding of \(values)")
+    }
     return (0..<rank).map { dimension in
       let place = 2 * (rank - 1 - dimension)
       return place < values.count ? (values[place], values[place + 1]) : (0, 0)

@@ -60,6 +60,7 @@ extension OperatorLibrary {
     .view { call in
       let input = try call.tensor(0)
       let layout = try PartView.asStrided.layout(of: input.layout, call, at: 1)
+      _ = try layout.requiredByteCount(input.dtype)
       let available = input.storage.byteCount / input.dtype.byteCount
       guard layout.isEmpty || layout.elementRange.upperBound <= available else {
         throw OperatorError(

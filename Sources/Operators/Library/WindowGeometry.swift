@@ -12,19 +12,24 @@ struct WindowGeometry {
 
   var rank: Int { strides.count }
 
+  /// No tensor has room for larger steps, and sizes computed with smaller ones do not overflow.
+  private static let limit = Int(Int32.max)
+
   func check(_ target: OperatorDefinition) throws {
-    guard strides.allSatisfy({ $0 > 0 }), dilation.allSatisfy({ $0 > 0 }), padding.allSatisfy({ $0 >= 0 }) else {
+    guard (strides + dilation).allSatisfy({ 1...Self.limit ~= $0 }), padding.allSatisfy({ 0...Self.limit ~= $0 }) else {
       throw OperatorError(
         .argument, target.name,
-        "stride and dilation must be positive and padding not negative, got \(strides), \(dilation), \(padding)")
+        "stride and dilation must be positive, padding not negative, and none above \(Self.limit), got \(strides), "
+          + "\(dilation), \(padding)")
     }
   }
 
   /// How many windows fit in each dimension; 0 or less where none does.
   func counts(over space: [Int], kernel: [Int]) -> [Int] {
     space.indices.map { i in
-      let room = space[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1
-      if room < 0 { return 0 }
+      let places = space[i] + 2 * padding[i] - 1
+      if places < 0 || kernel[i] - 1 > places / dilation[i] { return 0 }
+      let room = places - dilation[i] * (kernel[i] - 1)
       let count = (room + (roundsUp ? strides[i] - 1 : 0)) / strides[i] + 1
       // A window that starts in the padding after the last element does not count.
       return roundsUp && (count - 1) * strides[i] >= space[i] + padding[i] ? count - 1 : count
