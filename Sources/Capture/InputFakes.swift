@@ -28,8 +28,10 @@ struct InputFakes {
     guard tensor.requiresGrad else { return leaf }
     try leaf.setRequiresGrad(true)
     if tensor.isLeaf { return leaf }
-    // A copy of a leaf has a history, as the real tensor has; only that fact matters, so its memory is replaced.
-    let twin = try enableGrad { try leaf.clone() }
+    // A copy of a leaf has a history, as the real tensor has; only that fact matters, so its memory is replaced. A view of
+    // a leaf is one here too: it must not be written to.
+    let isViewOfLeaf = tensor.viewMeta.map { $0.base.requiresGrad && $0.base.isLeaf } ?? false
+    let twin = try enableGrad { try isViewOfLeaf ? leaf.alias() : leaf.clone() }
     twin.storage = storage
     twin.layout = layout
     return twin

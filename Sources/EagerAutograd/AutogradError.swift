@@ -1,7 +1,8 @@
 import GraphIR
+import Operators
 
 /// Why autograd refused something. In-place calls are refused before anything is written.
-public struct AutogradError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct AutogradError: LocatedError, Hashable, Sendable, CustomStringConvertible {
   public enum Code: Hashable, Sendable {
     /// A leaf that requires a gradient, or a view of one, was to be written to.
     case leafInPlace

@@ -59,6 +59,7 @@ public struct OutputRegeneration: RuntimeWrapper {
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
+      for change in layoutChanges { try Self.check(change, of: arguments[change.input]) }
       let results = try inner(arguments)
       var kept = results.prefix(keptCount).makeIterator()
       var values: [Value] = outputs.map { $0.info.kind == .nonAlias ? kept.next() ?? .none : .none }
@@ -79,6 +80,12 @@ public struct OutputRegeneration: RuntimeWrapper {
       try regenerate(late: true)
       return values
     }
+  }
+
+  /// Refuses, before anything is written, what autograd would refuse when the change is made.
+  private static func check(_ change: LayoutChange, of input: Value) throws {
+    guard isGradEnabled, !change.isHidden, let input = input.reference, input.requiresGrad else { return }
+    for step in change.steps { try InPlaceRules.check(input, step.target) }
   }
 
   private static func make(_ change: LayoutChange, of input: Value) throws {

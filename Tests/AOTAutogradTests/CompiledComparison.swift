@@ -79,11 +79,12 @@ struct CallRecord {
       guard failure?.stage == "call" else { return ["should throw: \(error)"] }
       return facts.filter { $0.contains(" written") }.map { "wrote, then threw: \($0)" }
     }
-    if let (stage, error) = failure, eager.failure == nil { return ["throws at \(stage): \(error)"] }
+    if let (stage, error) = failure, eager.failure == nil || stage == "call" { return ["throws at \(stage): \(error)"] }
     var lines: [String] = []
     if facts.count < eager.facts.count { lines.append("got \(facts), eager \(eager.facts)") }
     for (got, want) in zip(facts, eager.facts) where got != want {
-      let isZeroGradient = want.hasSuffix("none") && elements.contains { got.hasPrefix($0.name) && $0.values.allSatisfy { $0 == 0 } }
+      let isZeroGradient =
+        want.hasSuffix("none") && elements.contains { got.hasPrefix($0.name) && $0.values.allSatisfy { $0 == 0 } }
       if !isZeroGradient { lines.append("got \(got), eager \(want)") }
     }
     for (name, got) in elements {

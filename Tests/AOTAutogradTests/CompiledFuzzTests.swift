@@ -12,7 +12,7 @@ final class CompiledFuzzTests: XCTestCase {
   func testRandomPrograms() {
     let first = setting("AOT_FUZZ_SEED", 1)
     var failureCount = 0
-    for seed in first..<first + setting("AOT_FUZZ_COUNT", 300) where failureCount < 10 {
+    for seed in first..<first + setting("AOT_FUZZ_COUNT", 200) where failureCount < 10 {
       let (name, configuration) = comparedConfigurations[seed % comparedConfigurations.count]
       let program = RandomProgram(seed: UInt64(seed))
       guard program.difference(configuration) != nil else { continue }

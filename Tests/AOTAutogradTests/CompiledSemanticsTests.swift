@@ -44,7 +44,8 @@ final class CompiledSemanticsTests: XCTestCase {
   }
 
   func testSliceAssignmentToIntermediates() throws {
-    try assertCompiledAgrees({ [try wave([4, 3], requiresGrad: true), try wave([3], from: 1, requiresGrad: true)] }) { x in
+    try assertCompiledAgrees({ [try wave([4, 3], requiresGrad: true), try wave([3], from: 1, requiresGrad: true)] }) {
+      x in
       let padded = try Tensor.zeros([6, 3])
       try padded[1..<5].copy_(x[0])
       try padded[5].copy_(x[1])
@@ -160,7 +161,9 @@ final class CompiledSemanticsTests: XCTestCase {
     }
     try assertCompiledAgrees({ [try Tensor([3, 1, 2] as [Int64]), try wave([2])] }) { x in [try x[0] * 2] }
     try assertCompiledAgrees({ [try wave([3])] }) { _ in [] }
-    try assertCompiledAgrees({ [try wave([3], requiresGrad: true)] }) { _ in [try Tensor([1, 2] as [Float]), try Tensor.ones([2])] }
+    try assertCompiledAgrees({ [try wave([3], requiresGrad: true)] }) { _ in
+      [try Tensor([1, 2] as [Float]), try Tensor.ones([2])]
+    }
   }
 
   // MARK: - Inputs
@@ -227,7 +230,9 @@ final class CompiledSemanticsTests: XCTestCase {
   }
 
   func testFiftyInputs() throws {
-    try assertCompiledAgrees({ CallArguments(try (0..<50).map { try wave([3], from: Double($0), requiresGrad: $0 % 3 == 0) }) }) { x in
+    try assertCompiledAgrees({
+      CallArguments(try (0..<50).map { try wave([3], from: Double($0), requiresGrad: $0 % 3 == 0) })
+    }) { x in
       try x[1].add_(x[2])
       return [try x.dropFirst().reduce(x[0]) { try $0 * 0.5 + $1.tanh() }, try Tensor.cat(x)]
     }

@@ -19,7 +19,9 @@ final class CompiledTrainingTests: XCTestCase {
     let momenta: [Tensor]
 
     init() throws {
-      weights = try [wave([3, 4], requiresGrad: true), wave([4], from: 1, requiresGrad: true), wave([4, 2], requiresGrad: true)]
+      weights = try [
+        wave([3, 4], requiresGrad: true), wave([4], from: 1, requiresGrad: true), wave([4, 2], requiresGrad: true),
+      ]
       momenta = try weights.map { try $0.zerosLike() }
     }
 
@@ -123,7 +125,8 @@ final class CompiledTrainingTests: XCTestCase {
 
   func testTreesInAndOut() throws {
     for (name, configuration) in comparedConfigurations {
-      let function = aotFunction(configuration: configuration) { (layers: [String: Layer], x: [Tensor], extra: Tensor?) in
+      let function = aotFunction(configuration: configuration) {
+        (layers: [String: Layer], x: [Tensor], extra: Tensor?) in
         var results: [String: Layer] = [:]
         for (key, layer) in layers {
           let weight = try x.reduce(layer.weight) { try $0 + $1 } * layer.scale
@@ -141,7 +144,8 @@ final class CompiledTrainingTests: XCTestCase {
       assertEqual(
         try [XCTUnwrap(layers["first"]).weight, XCTUnwrap(layers["second"]).weight, XCTUnwrap(layers["second"]?.bias)],
         try [a + x, (b + x) * 3, a.neg()], name)
-      XCTAssertTrue(layers["first"]?.weight.requiresGrad == true && layers["second"]?.weight.requiresGrad == false, name)
+      XCTAssertTrue(
+        layers["first"]?.weight.requiresGrad == true && layers["second"]?.weight.requiresGrad == false, name)
       _ = try function(["first": Layer(weight: a, bias: nil), "other": Layer(weight: b, bias: a, scale: 3)], [x], nil)
       XCTAssertEqual(function.entryCount, 2, name)
       let (_, given, _) = try function([:], [x, x], b)

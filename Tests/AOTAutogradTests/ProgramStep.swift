@@ -173,7 +173,8 @@ struct ProgramStep {
         try x.mul_(y)
       }
     case 8, 9:
-      if let y = partner(x, intoX: true) {
+      // A copy of a tensor into itself counts as a write eagerly alone.
+      if let y = partner(x, intoX: true), y.storage !== x.storage {
         say("copy_")
         try x.copy_(y)
       }
@@ -190,7 +191,8 @@ struct ProgramStep {
       say("select(\(d), 0).mul_(3)")
       try x.select(d, 0).mul_(3)
     // That a layout changes counts as a write to the memory eagerly, which nobody else that shares it can tell compiled.
-    case _ where values.contains { $0 !== x && $0.storage === x.storage }:
+    // Nor may autograd refuse it, as it does for a view of a leaf.
+    case _ where x.requiresGrad || values.contains { $0 !== x && $0.storage === x.storage }:
       say("mul_(2)")
       try x.mul_(2)
     case 14:
@@ -259,13 +261,14 @@ struct ProgramStep {
     switch random.below(3) {
     case 0: return try .zeros(shape)
     case 1: return try .full(shape, 0.5)
-    default: return try wave(shape, from: 0.3)
+    default: return try wave(shape, from: 0.3) * 1
     }
   }
 
   private mutating func differentiated(_ x: Tensor) throws -> [Tensor] {
     let index = random.below(values.count)
     say("grad with v\(index)")
-    return try grad(of: [x.sum()], with: [values[index]], retainGraph: random.chance(50), allowUnused: true).compactMap(\.self)
+    return try grad(of: [x.sum()], with: [values[index]], retainGraph: random.chance(50), allowUnused: true).compactMap(
+      \.self)
   }
 }

@@ -83,7 +83,9 @@ struct BackwardPass {
     for root in roots {
       let index = index(of: root.edge.function)
       // A leaf given twice has been evaluated, with both gradients, the first time.
-      if entries[index].isLeaf && entries[index].pending == 0 && !entries[index].gradients.isEmpty { try evaluate(index) }
+      if entries[index].isLeaf && entries[index].pending == 0 && !entries[index].gradients.isEmpty {
+        try evaluate(index)
+      }
     }
     roots = []
     for index in order where !entries[index].isLeaf { try evaluate(index) }

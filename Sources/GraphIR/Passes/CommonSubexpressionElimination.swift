@@ -40,11 +40,22 @@ public struct CommonSubexpressionElimination: GraphPass {
       }
       guard returned.mayBecomeOne(id, other) else { continue }
       returned.merge(id, into: other)
+      Self.moveElements(of: id, to: other, in: &graph)
       graph.replaceAllUses(of: id, with: other)
       try graph.erase(id)
       removed += 1
     }
     return removed
+  }
+
+  /// Describes what is picked from one call's results as what is picked from the other's: it lies in other memory.
+  private static func moveElements(of id: NodeID, to other: NodeID, in graph: inout Graph) {
+    guard let elements = graph[other].metadata.value?.elements else { return }
+    for user in graph.users(of: id) {
+      if let index = graph.getItemIndex(of: user), elements.indices.contains(index) {
+        graph[metadata: user].value = elements[index]
+      }
+    }
   }
 
   private func key(
@@ -74,6 +85,8 @@ private struct ReturnedTensors {
   private let aliases: AliasAnalysis
   /// Memory that the graph hands to its caller.
   private var memory: Set<AliasAnalysis.Memory> = []
+  /// Memory of calls that are gone, and that of the calls in their place.
+  private var replaced: [AliasAnalysis.Memory: AliasAnalysis.Memory] = [:]
   /// Nodes that give the caller a tensor as it is, or a container it was picked from.
   private var nodes: Set<NodeID> = []
 
@@ -89,15 +102,23 @@ private struct ReturnedTensors {
     }
   }
 
+  private func memory(of node: NodeID) -> AliasAnalysis.Memory {
+    var memory = aliases.memory(of: node)
+    while let next = replaced[memory] { memory = next }
+    return memory
+  }
+
   func mayBecomeOne(_ a: NodeID, _ b: NodeID) -> Bool {
-    let (memoryOfA, memoryOfB) = (aliases.memory(of: a), aliases.memory(of: b))
+    let (memoryOfA, memoryOfB) = (memory(of: a), memory(of: b))
     // Views of one memory are views of one memory when they are one view, unless the caller gets both.
     if memoryOfA == memoryOfB { return !nodes.contains(a) || !nodes.contains(b) }
     return !memory.contains(memoryOfA) || !memory.contains(memoryOfB)
   }
 
   mutating func merge(_ node: NodeID, into other: NodeID) {
-    if memory.contains(aliases.memory(of: node)) { memory.insert(aliases.memory(of: other)) }
+    let (old, new) = (memory(of: node), memory(of: other))
+    if memory.contains(old) { memory.insert(new) }
+    if old != new { replaced[old] = new }
     if nodes.contains(node) { nodes.insert(other) }
   }
 }

@@ -1,7 +1,12 @@
 import GraphIR
 
+/// An error about an operator call that can tell the user's line that made it.
+public protocol LocatedError: Error {
+  var source: SourceLocation? { get set }
+}
+
 /// Why a call of an operator was refused. Nothing was written when one is thrown.
-public struct OperatorError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct OperatorError: LocatedError, Hashable, Sendable, CustomStringConvertible {
   public enum Code: Hashable, Sendable {
     case argument
     case shape

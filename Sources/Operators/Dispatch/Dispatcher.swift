@@ -9,7 +9,7 @@ public enum Dispatcher {
   public static func call(_ call: OperatorCall) throws -> Value {
     do {
       return try route(call)
-    } catch var error as OperatorError where error.source == nil {
+    } catch var error as any LocatedError where error.source == nil {
       error.source = SourceLocator.current(fallback: nil)
       throw error
     }
