@@ -1,3 +1,4 @@
+import EagerAutograd
 import GraphIR
 import Operators
 import TensorCore
@@ -103,26 +104,32 @@ public struct ViewStep: Hashable, Sendable {
   /// The arguments after the first, which is what is viewed.
   public var arguments: [Constant]
   public var resultIndex: Int
+  /// Whether the view was made with grad mode off, so that no gradient flows through it.
+  public var isWithoutGrad: Bool
 
-  public init(target: OperatorDefinition, arguments: [Constant], resultIndex: Int = 0) {
+  public init(target: OperatorDefinition, arguments: [Constant], resultIndex: Int = 0, isWithoutGrad: Bool = false) {
     self.target = target
     self.arguments = arguments
     self.resultIndex = resultIndex
+    self.isWithoutGrad = isWithoutGrad
   }
 
   public static func == (a: ViewStep, b: ViewStep) -> Bool {
     a.target === b.target && a.arguments == b.arguments && a.resultIndex == b.resultIndex
+      && a.isWithoutGrad == b.isWithoutGrad
   }
 
   public func hash(into hasher: inout Hasher) {
     hasher.combine(ObjectIdentifier(target))
     hasher.combine(arguments)
     hasher.combine(resultIndex)
+    hasher.combine(isWithoutGrad)
   }
 
   /// The view of `base` that this step describes.
   public func applied(to base: Tensor) throws -> Tensor {
-    let result = try target.call([.reference(base)] + arguments.map { $0.widened() })
+    let call: [Value] = [.reference(base)] + arguments.map { $0.widened() }
+    let result = try isWithoutGrad ? noGrad { try target.call(call) } : target.call(call)
     if let tensor = result.reference { return tensor }
     guard let elements = result.elements, elements.indices.contains(resultIndex),
       let tensor = elements[resultIndex].reference

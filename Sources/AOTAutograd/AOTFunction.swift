@@ -85,7 +85,11 @@ public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
 
   /// The stages of the way for these arguments, compiling where no call has; nothing is run.
   public func stages(_ input: repeat each Input) throws -> AOTStages {
-    try entry(FlatInput(repeat each input), (repeat each input)).stages
+    guard DispatchContext.current.mode == nil else {
+      throw AOTError(
+        .unsupported, "the stages of a function were asked for while another is captured", source: table.source)
+    }
+    return try entry(FlatInput(repeat each input), (repeat each input)).stages
   }
 
   /// The number of signatures that the function is compiled for.

@@ -48,6 +48,7 @@ private final class CaptureSession {
   private var constants: [Tensor] = []
   /// Storages from here on were made inside the closure.
   private let firstSerial = Storage.upcomingSerial
+  private let seedCount = Generator.inUse.seedCount
 
   init(source: SourceLocation) {
     self.source = source
@@ -126,6 +127,7 @@ private final class CaptureSession {
 
   func finish(_ outputs: [Value], signature: InputSignature, gradModeAfter: Bool?) throws -> AOTGraphCapture {
     if let refusal = tracer.refusal { throw refusal }
+    try refuseLostEffects()
     try refuseAbsoluteOffsets()
     try tracer.output(.tuple(outputs), descriptors: outputs.indices.map { .output($0) })
     let module = GraphModule(tracer.graph, attributes: attributes)
@@ -133,6 +135,20 @@ private final class CaptureSession {
       module: module, inputPositions: inputPositions, closedOver: closedOver, signature: signature,
       inputs: inputs.map { .init(requiresGrad: $0.real.requiresGrad, isLeaf: $0.real.isLeaf) },
       outputsRequireGrad: outputs.map { $0.reference?.requiresGrad ?? false }, gradModeAfter: gradModeAfter)
+  }
+
+  /// What the closure did besides calling operators would happen now and never again.
+  private func refuseLostEffects() throws {
+    guard Generator.inUse.seedCount == seedCount else {
+      throw CaptureError(
+        .unsupported, "a captured function cannot seed a random generator; seed it before the call", source: source)
+    }
+    guard inputs.allSatisfy({ !$0.twin.isLeaf || $0.twin.requiresGrad == $0.real.requiresGrad }) else {
+      throw CaptureError(
+        .unsupported,
+        "a captured function cannot switch gradients of its inputs on or off; do so before the call, or detach() inside",
+        source: source)
+    }
   }
 
   /// Calls may differ in where inputs begin in their storage, which only an absolute offset can tell.

@@ -197,7 +197,8 @@ struct CaptureInterpretation {
     let source = try replay.source(for: target, parent)
     let results = try replay.applyAll(target, constants, to: source, cuttingHistory: cutsHistory)
     let tensors = results.enumerated().map { index, value in
-      let step = ViewStep(target: target, arguments: constants, resultIndex: index)
+      let step = ViewStep(
+        target: target, arguments: constants, resultIndex: index, isWithoutGrad: metadata.gradMode == false)
       return CapturedTensor(AliasView(of: parent, step: step, value: value, metadata: metadata))
     }
     if case .list = target.schema.returns.first?.type { return .list(tensors.map { .reference($0) }) }

@@ -8,6 +8,7 @@ public final class Generator: Sendable {
   private struct State {
     var key: UInt64
     var counter: UInt64
+    var seedCount = 0
   }
 
   /// What random operators draw from where no other generator is in use.
@@ -21,7 +22,12 @@ public final class Generator: Sendable {
   public init(seed: UInt64) { state = Mutex(State(key: seed, counter: 0)) }
 
   /// Starts over from a seed.
-  public func seed(_ seed: UInt64) { state.withLock { $0 = State(key: seed, counter: 0) } }
+  public func seed(_ seed: UInt64) {
+    state.withLock { $0 = State(key: seed, counter: 0, seedCount: $0.seedCount + 1) }
+  }
+
+  /// How often the generator was started over.
+  package var seedCount: Int { state.withLock { $0.seedCount } }
 
   /// Takes a range of counters that no other draw gets, and returns its start.
   package func take(blocks: Int) -> (philox: Philox, counter: UInt64) {

@@ -159,4 +159,46 @@ final class GuardTests: XCTestCase {
     XCTAssertThrowsError(try graph.run([]))
     XCTAssertThrowsError(try graph.run([.reference(Tensor([1, 2] as [Float], shape: [1, 2]))]))
   }
+
+  // MARK: Effects that a graph does not hold
+
+  func testWhatACompiledFunctionWouldForgetIsRefused() throws {
+    let x = try Tensor([1, 2] as [Float]).requiringGrad()
+    let closures: [(Tensor) throws -> Tensor] = [
+      {
+        try $0.registerHook { $0 }; return try $0 * 2
+      },
+      {
+        try $0.setRequiresGrad(false); return try $0 * 2
+      },
+      {
+        manualSeed(1); return try $0 * 2
+      },
+      {
+        let y = try $0 * 2; try y.retainGrad(); return y
+      },
+    ]
+    for closure in closures {
+      XCTAssertThrowsError(try aotFunction { (x: Tensor) in try closure(x) }(x))
+      XCTAssertTrue(x.requiresGrad)
+    }
+  }
+
+  func testAViewMadeWithoutGradPassesNoGradient() throws {
+    let function = aotFunction { (x: Tensor) in try noGrad { try x.view([2, 1]) } }
+    for call in [{ try function($0) }, { x in try noGrad { try x.view([2, 1]) } }] as [(Tensor) throws -> Tensor] {
+      let leaf = try Tensor([1, 2] as [Float]).requiringGrad()
+      let view = try call(leaf * 3)
+      XCTAssertNil(try view.gradientFunction)
+    }
+  }
+
+  func testStagesInsideACaptureThrow() throws {
+    let inner = aotFunction { (x: Tensor) in try x * 2 }
+    let outer = aotFunction { (x: Tensor) in
+      _ = try inner.stages(x)
+      return x
+    }
+    XCTAssertThrowsError(try outer(Tensor([1] as [Float])))
+  }
 }

@@ -54,9 +54,20 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     var tensors: [Tensor] = []
     tensors.reserveCapacity(externals.count)
     for external in externals { tensors.append(try tensor(for: external, arguments)) }
+    for position in writtenExternals {
+      guard case .placeholder(let argument, _) = externals[position],
+        tensors[position] === arguments[argument].reference
+      else {
+        throw GraphError(.invalidArgument, "a tensor that is written to has other strides than it was compiled for")
+      }
+    }
     try withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: tensors.count) { addresses in
       for (index, tensor) in tensors.enumerated() { addresses.initializeElement(at: index, to: tensor.dataAddress) }
-      try executable.run(UnsafeBufferPointer(addresses))
+      do {
+        try executable.run(UnsafeBufferPointer(addresses))
+      } catch let error as LoopError where error.code == .indexOutOfRange {
+        throw OperatorError(.index, nil, error.message)
+      }
     }
     for position in writtenExternals { tensors[position].storage.bumpVersion() }
     return outputs.map { value(of: $0, tensors) }

@@ -9,7 +9,7 @@ import TensorCore
 /// The compiled entries of one function, by the signature of the calls that they fit.
 final class GuardTable<Output>: Sendable {
   private let configuration: AOTConfiguration
-  private let source: SourceLocation
+  let source: SourceLocation
   /// Latest first: the next call most likely is like the last.
   private let entries = Mutex<[CompiledEntry<Output>]>([])
   /// Held while a closure is captured and compiled, so that a signature is compiled once.

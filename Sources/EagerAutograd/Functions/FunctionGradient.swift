@@ -13,7 +13,11 @@ final class FunctionGradient: GradientFunction {
     self.definition = definition
     self.context = context
     super.init(nextEdges: nextEdges)
-    context.unpack = { [unowned self] in try unpacked() }
+    context.unpack = { [weak self] in
+      // A context that outlives its call has nothing left to give.
+      guard let self else { throw AutogradError.backwardTwice(nil) }
+      return try unpacked()
+    }
   }
 
   deinit {

@@ -109,6 +109,7 @@ extension Tensor {
   /// - Throws: `AutogradError` with code `noGradient` where the tensor does not require a gradient.
   @discardableResult
   public func registerHook(_ hook: @escaping (Tensor) throws -> Tensor?) throws -> HookHandle {
+    try refuseHookInCapture()
     guard let edge = try gradientEdge() else {
       throw AutogradError(.noGradient, "a hook was to be put on a tensor that does not require a gradient")
     }
@@ -120,6 +121,7 @@ extension Tensor {
   /// - Throws: `AutogradError` with code `notLeaf` or `noGradient` for anything but a leaf that requires a gradient.
   @discardableResult
   public func registerPostAccumulateGradHook(_ hook: @escaping (Tensor) throws -> Void) throws -> HookHandle {
+    try refuseHookInCapture()
     guard requiresGrad else {
       throw AutogradError(.noGradient, "a hook was to be put on a tensor that does not require a gradient")
     }
@@ -133,11 +135,24 @@ extension Tensor {
   ///
   /// - Throws: `AutogradError` with code `noGradient` where the tensor does not require a gradient.
   public func retainGrad() throws {
+    try refuseHookInCapture()
     guard let edge = try gradientEdge() else {
       throw AutogradError(.noGradient, "a tensor that does not require a gradient has none to retain")
     }
     if edge.function is AccumulateGradient { return }
     edge.function.makeHooks().retained[edge.inputIndex] = WeakReference(makeAutogradState())
+  }
+}
+
+extension Tensor {
+  /// - Throws: `AutogradError` with code `notCapturable` while a function is captured: the compiled function would not know
+  ///   of the hook.
+  private func refuseHookInCapture() throws {
+    guard DispatchContext.current.mode == nil else {
+      throw AutogradError(
+        .notCapturable,
+        "a hook was put on a tensor inside a captured function; put it on the function's results instead")
+    }
   }
 }
 
