@@ -48,11 +48,12 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     var tensors: [Tensor] = []
     tensors.reserveCapacity(externals.count)
     for external in externals { tensors.append(try tensor(for: external, arguments)) }
+    // A run that fails at an index out of range may have written before.
+    defer { for position in writtenExternals { tensors[position].storage.bumpVersion() } }
     try withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: tensors.count) { addresses in
       for (index, tensor) in tensors.enumerated() { addresses.initializeElement(at: index, to: tensor.dataAddress) }
       try executable.run(UnsafeBufferPointer(addresses))
     }
-    for position in writtenExternals { tensors[position].storage.bumpVersion() }
     return outputs.map { value(of: $0, tensors) }
   }
 
