@@ -83,12 +83,12 @@ final class AliasView {
   }
 
   /// A view of `parent`, which has just been read.
-  init(of parent: AliasView, step: ViewStep, value: Tensor, metadata: NodeMetadata) {
+  init(of parent: AliasView, step: ViewStep, value: Tensor, metadata: NodeMetadata, cutsHistory: Bool) {
     self.memory = parent.memory
     self.parent = parent
     self.step = step
     self.metadata = metadata
-    self.cutsHistory = Self.cutsHistory(step.target, metadata)
+    self.cutsHistory = cutsHistory
     self.value = value
     self.generation = memory.generation
   }

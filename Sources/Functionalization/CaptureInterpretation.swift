@@ -130,7 +130,7 @@ struct CaptureInterpretation {
         throw OperatorError(.argument, target.name, "argument 0 must be the tensor written to")
       }
       if target.mutatesLayoutOnly {
-        guard let changed = try view(functional, arguments).reference else {
+        guard let changed = try view(functional, arguments, changesLayout: true).reference else {
           throw OperatorError(.notImplemented, target.name, "gives several layouts to one tensor")
         }
         tensor.view = changed.view
@@ -181,7 +181,10 @@ struct CaptureInterpretation {
       })
   }
 
-  private func view(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> CapturedValue {
+  /// - Parameter changesLayout: Whether the view is what its argument itself becomes, as by `t_`.
+  private func view(
+    _ target: OperatorDefinition, _ arguments: [CapturedValue], changesLayout: Bool = false
+  ) throws -> CapturedValue {
     guard let parent = arguments[0].reference?.view else {
       throw OperatorError(.argument, target.name, "argument 0 must be the tensor to view")
     }
@@ -193,13 +196,16 @@ struct CaptureInterpretation {
     // Nothing but the promise that nobody else uses its source tells it from a view, and passes would not keep that.
     let target = target === OperatorLibrary.unsafeView ? OperatorLibrary.view : target
     let metadata = recorder.currentMetadata
-    let cutsHistory = AliasView.cutsHistory(target, metadata)
+    // A layout change without grad mode leaves the tensor's history as it is; a view made then has none.
+    let cutsHistory = !changesLayout && AliasView.cutsHistory(target, metadata)
     let source = try replay.source(for: target, parent)
     let results = try replay.applyAll(target, constants, to: source, cuttingHistory: cutsHistory)
     let tensors = results.enumerated().map { index, value in
       let step = ViewStep(
-        target: target, arguments: constants, resultIndex: index, isWithoutGrad: metadata.gradMode == false)
-      return CapturedTensor(AliasView(of: parent, step: step, value: value, metadata: metadata))
+        target: target, arguments: constants, resultIndex: index,
+        isWithoutGrad: !changesLayout && metadata.gradMode == false)
+      return CapturedTensor(
+        AliasView(of: parent, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory))
     }
     if case .list = target.schema.returns.first?.type { return .list(tensors.map { .reference($0) }) }
     return tensors.first.map { .reference($0) } ?? .none

@@ -193,6 +193,21 @@ final class GuardTests: XCTestCase {
     }
   }
 
+  func testALayoutChangeWithoutGradKeepsLaterHistory() throws {
+    let body = { (x: Tensor, w: Tensor) throws -> Tensor in
+      _ = try noGrad { try x.transpose_(0, 0) }
+      return try x.copy_(w)
+    }
+    let function = aotFunction { (x: Tensor, w: Tensor) in try body(x, w) }
+    for call in [{ try function($0, $1) }, body] as [(Tensor, Tensor) throws -> Tensor] {
+      let x = try Tensor([1, 2, 3] as [Float])
+      let w = try Tensor([5] as [Float]).requiringGrad()
+      try call(x, w).sum().backward()
+      XCTAssertEqual(try w.grad?.elements(as: Float.self), [3])
+      XCTAssertTrue(x.requiresGrad)
+    }
+  }
+
   func testStagesInsideACaptureThrow() throws {
     let inner = aotFunction { (x: Tensor) in try x * 2 }
     let outer = aotFunction { (x: Tensor) in

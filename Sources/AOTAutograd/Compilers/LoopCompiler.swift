@@ -61,6 +61,8 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
         throw GraphError(.invalidArgument, "a tensor that is written to has other strides than it was compiled for")
       }
     }
+    // A run that fails at an index out of range may have written before.
+    defer { for position in writtenExternals { tensors[position].storage.bumpVersion() } }
     try withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: tensors.count) { addresses in
       for (index, tensor) in tensors.enumerated() { addresses.initializeElement(at: index, to: tensor.dataAddress) }
       do {
@@ -69,7 +71,6 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
         throw OperatorError(.index, nil, error.message)
       }
     }
-    for position in writtenExternals { tensors[position].storage.bumpVersion() }
     return outputs.map { value(of: $0, tensors) }
   }
 

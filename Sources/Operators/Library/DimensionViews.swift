@@ -177,6 +177,7 @@ extension OperatorLibrary {
             .shape, call.target.name, "size \(wanted[dimension]) is not allowed in the new dimension \(dimension)")
         }
       }
+      _ = try layout.requiredByteCount(input.dtype)
       return [layout]
     }
   )

@@ -12,6 +12,9 @@ extension OperatorLibrary {
       shape: { call in
         let input = try call.tensor(0)
         let padding = try call.paddingPairs(rank: input.rank)
+        guard padding.allSatisfy({ !$0.before.addingReportingOverflow($0.after).overflow }) else {
+          throw OperatorError(.shape, call.target.name, "padding \(try call.ints(1)) is more than any memory holds")
+        }
         let sizes = zip(input.sizes, padding).map { $0 + SymInt($1.before + $1.after) }
         guard !sizes.contains(where: { $0 < 0 }) else {
           throw OperatorError(
