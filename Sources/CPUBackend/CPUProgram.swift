@@ -1,5 +1,4 @@
 import LoopIR
-import Synchronization
 import TensorCore
 
 /// A loop program prepared for the CPU. Running it walks a flat array of plain data over one arena taken from a pool, so
@@ -28,7 +27,7 @@ final class CPUProgram: LoopExecutable, @unchecked Sendable {
   private let temporaries: [(buffer: Int, offset: Int)]
   private let scratchByteCount: Int
   private let threadCount: Int
-  private let arenas = Mutex<[Arena]>([])
+  private let arenas = Locked<[Arena]>([])
 
   /// A block that one run at a time has: the table of base addresses, the temporaries, each thread's scratch.
   private struct Arena: @unchecked Sendable {

@@ -1,13 +1,13 @@
 import AOTArtifacts
 import GraphIR
-import Synchronization
+import TensorCore
 
 /// A backward graph that is compiled when a gradient first needs it.
 public final class LazyBackward: @unchecked Sendable {
   // Sendable: the module is constant, and what is compiled from it is behind a lock.
   private let module: GraphModule
   private let compiler: any GraphCompiler
-  private let graph = Mutex<(any CompiledGraph)?>(nil)
+  private let graph = Locked<(any CompiledGraph)?>(nil)
 
   public init(_ module: GraphModule, compiler: any GraphCompiler) {
     self.module = module

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// A source of random numbers: a seed, and how many numbers it has given so far.
 ///
 /// Every draw takes the next range of counters of a Philox generator, so that a seed decides all that follows, and draws on
@@ -17,9 +15,9 @@ public final class Generator: Sendable {
   private final class Current { var generator: Generator? }
   private static let current = ThreadLocal { Current() }
 
-  private let state: Mutex<State>
+  private let state: Locked<State>
 
-  public init(seed: UInt64) { state = Mutex(State(key: seed, counter: 0)) }
+  public init(seed: UInt64) { state = Locked(State(key: seed, counter: 0)) }
 
   /// Starts over from a seed.
   public func seed(_ seed: UInt64) {

@@ -3,7 +3,6 @@ import Capture
 import EagerAutograd
 import GraphIR
 import Operators
-import Synchronization
 import TensorCore
 
 /// The compiled entries of one function, by the signature of the calls that they fit.
@@ -11,9 +10,9 @@ final class GuardTable<Output>: Sendable {
   private let configuration: AOTConfiguration
   let source: SourceLocation
   /// Latest first: the next call most likely is like the last.
-  private let entries = Mutex<[CompiledEntry<Output>]>([])
+  private let entries = Locked<[CompiledEntry<Output>]>([])
   /// Held while a closure is captured and compiled, so that a signature is compiled once.
-  private let compiling = Mutex(())
+  private let compiling = Locked(())
 
   init(_ configuration: AOTConfiguration, _ source: SourceLocation) {
     self.configuration = configuration

@@ -1,4 +1,4 @@
-import Synchronization
+import TensorCore
 
 /// Where in the user's source something was written.
 ///
@@ -32,9 +32,10 @@ public struct SourceLocation: Sendable {
   }
 
   private final class Deferred: Sendable {
-    private let state: Mutex<(resolve: (@Sendable () -> (file: String, line: Int))?, value: (file: String, line: Int)?)>
+    private let state:
+      Locked<(resolve: (@Sendable () -> (file: String, line: Int))?, value: (file: String, line: Int)?)>
 
-    init(_ resolve: @escaping @Sendable () -> (file: String, line: Int)) { state = Mutex((resolve, nil)) }
+    init(_ resolve: @escaping @Sendable () -> (file: String, line: Int)) { state = Locked((resolve, nil)) }
 
     var value: (file: String, line: Int) {
       state.withLock { state in

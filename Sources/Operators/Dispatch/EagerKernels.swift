@@ -1,12 +1,11 @@
 import CPUBackend
 import GraphIR
 import LoopIR
-import Synchronization
 import TensorCore
 
 /// Runs single operators: a loop program of one operator, compiled once per signature.
 enum EagerKernels {
-  private static let cache = Mutex<[Signature: any LoopExecutable]>([:])
+  private static let cache = Locked<[Signature: any LoopExecutable]>([:])
   private static let capacity = 4096
 
   /// All that a one-operator program depends on.
