@@ -32,19 +32,24 @@ public enum SourceLocator {
       guard let symbolicated = backtrace.symbolicated() else { return nil }
       for frame in symbolicated.frames {
         guard let location = frame.symbol?.sourceLocation, location.line > 0,
-          !libraryFolders.contains(where: { location.path.hasPrefix($0) })
+          !isLibrary(location.path)
         else { continue }
         return (String(location.path.split(separator: "/").last ?? ""), location.line)
       }
       return nil
     }
 
-    private static let libraryFolders: [String] = {
-      let sources = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-      return [
-        "TensorCore", "GraphIR", "Operators", "EagerAutograd", "AOTArtifacts", "Capture", "RuntimeWrappers",
-        "AOTAutograd",
-      ].map { "/\(sources)/\($0)/" }
-    }()
+    /// Whether a file is one of the library's sources. Inlined frames have paths relative to where the compiler ran.
+    private static func isLibrary(_ path: String) -> Bool {
+      path.hasPrefix("/")
+        ? libraryTargets.contains { path.hasPrefix("\(sources)\($0)/") }
+        : libraryTargets.contains { "/\(path)".contains("/Sources/\($0)/") }
+    }
+
+    private static let sources = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/"
+    private static let libraryTargets = [
+      "TensorCore", "GraphIR", "Operators", "EagerAutograd", "AOTArtifacts", "Capture", "RuntimeWrappers",
+      "AOTAutograd",
+    ]
   #endif
 }
