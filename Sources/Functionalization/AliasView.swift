@@ -101,6 +101,17 @@ final class AliasView {
   /// Whether memory was written to since the value was made.
   var isStale: Bool { generation != memory.generation }
 
+  /// This view and those it is a view of, as long as the condition holds; the base has no part in it.
+  func chain(while condition: (AliasView) -> Bool) -> [AliasView] {
+    var chain: [AliasView] = []
+    var current = self
+    while let parent = current.parent, condition(current) {
+      chain.append(current)
+      current = parent
+    }
+    return chain
+  }
+
   func update(_ value: Tensor) {
     self.value = value
     self.generation = memory.generation

@@ -11,11 +11,14 @@ struct ViewReplay {
 
   /// The functional value of a view as memory is now.
   func read(_ view: AliasView) throws -> Tensor {
-    guard view.isStale, let parent = view.parent, let step = view.step else { return view.value }
-    let replayed = try recorder.with(view.metadata) {
-      try apply(step, to: source(for: step.target, parent), cuttingHistory: view.cutsHistory)
+    // From the nearest view that is up to date: chains may be longer than the stack is deep.
+    for stale in view.chain(while: \.isStale).reversed() {
+      guard let parent = stale.parent, let step = stale.step else { continue }
+      let replayed = try recorder.with(stale.metadata) {
+        try apply(step, to: source(for: step.target, parent), cuttingHistory: stale.cutsHistory)
+      }
+      stale.update(stale.ownsHistory ? try recorder.grafted(replayed, onto: stale.value) : replayed)
     }
-    view.update(view.ownsHistory ? try recorder.grafted(replayed, onto: view.value) : replayed)
     return view.value
   }
 
@@ -28,9 +31,10 @@ struct ViewReplay {
 
   /// The views that lead from its base to `view`, on a value that stands for the base.
   func replayed(_ view: AliasView, from base: Tensor) throws -> Tensor {
-    guard let parent = view.parent, let step = view.step else { return base }
-    let source = try replayed(parent, from: base)
-    return try recorder.with(view.metadata) { try apply(step, to: source, cuttingHistory: view.cutsHistory) }
+    try view.chain { _ in true }.reversed().reduce(base) { source, view in
+      guard let step = view.step else { return source }
+      return try recorder.with(view.metadata) { try apply(step, to: source, cuttingHistory: view.cutsHistory) }
+    }
   }
 
   private func apply(_ step: ViewStep, to source: Tensor, cuttingHistory: Bool) throws -> Tensor {

@@ -208,6 +208,18 @@ final class GuardTests: XCTestCase {
     }
   }
 
+  func testALongChainOfViewsIsReplayedAfterAWrite() throws {
+    let function = aotFunction { (x: Tensor) in
+      let base = try x.clone()
+      var view = base
+      for _ in 0..<200 { view = try view.t() }
+      try base.add_(1)
+      return try view.mul_(2)
+    }
+    let x = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2])
+    XCTAssertEqual(try function(x).elements(as: Float.self), [4, 6, 8, 10])
+  }
+
   func testStagesInsideACaptureThrow() throws {
     let inner = aotFunction { (x: Tensor) in try x * 2 }
     let outer = aotFunction { (x: Tensor) in
