@@ -15,32 +15,17 @@ extension OperatorLibrary {
   private static func multiplying(_ text: String) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: text)
     let rule = ReductionRule(schema)
-    let dtypePosition = schema.parameters.count - 1
-    return OperatorDefinition(
-      schema: schema, traits: .reduction,
-      .kernel(
-        shape: { call in
-          let input = try call.tensor(0).dtype
-          let dtype = try call.optionalDType(dtypePosition) ?? (input.isFloatingPoint ? input : .int64)
-          return [try rule.meta(call, dtype: dtype)]
-        },
-        lowering: { call, results, builder in
-          let accumulator = results[0].dtype == .bool ? .int64 : results[0].dtype.accumulator
-          let element = ScalarExpression.cast(accumulator, .load(0))
-          try rule.lower(
-            call, to: results, &builder, values: [.init(.product, element, dtype: accumulator)], finish: [.reduced(0)])
-        })
-    )
-    .derivative(saving: ["self", "result"]) { d in
-      let input = try d.tensor("self").converted(to: d.gradient.dtype)
-      guard input.rank > 0 else { return d.gradient }
-      guard schema.index(of: "dim") != nil else {
-        let flat = try input.reshape([-1])
-        return try (d.gradient * flat.productOfOthers(0, product: d.result)).reshape(input.sizes)
+    return folding(schema, rule, .product)
+      .derivative(saving: ["self", "result"]) { d in
+        let input = try d.tensor("self").converted(to: d.gradient.dtype)
+        guard input.rank > 0 else { return d.gradient }
+        guard schema.index(of: "dim") != nil else {
+          let flat = try input.reshape([-1])
+          return try (d.gradient * flat.productOfOthers(0, product: d.result)).reshape(input.sizes)
+        }
+        let dimension = try d.call.dimension(1, rank: input.rank)
+        return try rule.restored(d.gradient, d) * input.productOfOthers(dimension, product: rule.restored(d.result, d))
       }
-      let dimension = try d.call.dimension(1, rank: input.rank)
-      return try rule.restored(d.gradient, d) * input.productOfOthers(dimension, product: rule.restored(d.result, d))
-    }
   }
 }
 

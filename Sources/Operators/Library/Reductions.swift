@@ -31,6 +31,14 @@ extension OperatorLibrary {
   private static func summing(_ text: String) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: text)
     let rule = ReductionRule(schema)
+    return folding(schema, rule, .sum)
+      .derivative { d in try rule.restored(d.gradient, d).expand(d.sizes("self")) }
+  }
+
+  /// A fold in the elements' own type, integers and bool in int64; the last parameter may name another.
+  static func folding(
+    _ schema: OperatorSchema, _ rule: ReductionRule, _ operation: LoopKernel.Reduction.Operation
+  ) -> OperatorDefinition {
     let dtypePosition = schema.parameters.count - 1
     return OperatorDefinition(
       schema: schema, traits: .reduction,
@@ -42,11 +50,9 @@ extension OperatorLibrary {
         },
         lowering: { call, results, builder in
           let accumulator = results[0].dtype == .bool ? .int64 : results[0].dtype.accumulator
-          let value = LoopKernel.Reduction(.sum, .cast(accumulator, .load(0)), dtype: accumulator)
+          let value = LoopKernel.Reduction(operation, .cast(accumulator, .load(0)), dtype: accumulator)
           try rule.lower(call, to: results, &builder, values: [value], finish: [.reduced(0)])
-        })
-    )
-    .derivative { d in try rule.restored(d.gradient, d).expand(d.sizes("self")) }
+        }))
   }
 
   private static func averaging(_ text: String) -> OperatorDefinition {
