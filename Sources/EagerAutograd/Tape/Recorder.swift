@@ -143,11 +143,6 @@ enum Recorder {
   }
 }
 
-extension Argument {
-  /// The results that a call gave, in order.
-  var results: [Argument] { elements ?? [self] }
-}
-
 extension Call where Reference == Tensor {
   /// The number, among the tensors of the call, of one that the call writes to; nil for any other.
   func slot(of tensor: Tensor) -> Int? {

@@ -59,7 +59,7 @@ enum EagerKernels {
       argument.map { (key: OperandKey) -> Argument<Operand> in .reference(operand(key)) }
     }
     try lowering(LoweringCall(call.target, arguments), signature.results.map(operand), &builder)
-    let executable = try CPUBackend.shared.compile(builder.program)
+    let executable = try CPUBackend.shared.compile(builder.program.fused())
     cache.withLock {
       if $0.count >= capacity { $0.removeAll(keepingCapacity: true) }
       $0[signature] = executable

@@ -46,7 +46,9 @@ public struct GraphLowering: Sendable {
 private struct GraphLoweringWriter {
   let module: GraphModule
   let graph: Graph
-  var builder = LoopBuilder()
+  /// What the placeholders stand for where the graph becomes part of another program; nil where it is the program.
+  let inlinedArguments: [Operand]?
+  var builder: LoopBuilder
   var externals: [GraphLowering.External] = []
   var written: Set<Int> = []
   /// What each node gave, by node index.
@@ -56,11 +58,14 @@ private struct GraphLoweringWriter {
   /// Nodes whose results share memory with something that is returned.
   private var returned: Set<NodeID> = []
 
-  init(_ module: GraphModule) {
+  init(_ module: GraphModule, inlining arguments: [Operand]? = nil, into builder: LoopBuilder = LoopBuilder()) {
     self.module = module
     self.graph = module.graph
+    self.inlinedArguments = arguments
+    self.builder = builder
     values = Array(repeating: nil, count: graph.indexBound)
-    graph.result.forEachReference { markReturned($0) }
+    // The results of a part are copied to where they belong.
+    if arguments == nil { graph.result.forEachReference { markReturned($0) } }
   }
 
   /// Marks the node that owns the memory of a returned value.
@@ -85,7 +90,9 @@ private struct GraphLoweringWriter {
       let node = graph[id]
       switch node.kind {
       case .placeholder:
-        if let meta = node.metadata.tensor {
+        if let inlinedArguments {
+          values[Int(id.index)] = .reference(inlinedArguments[placeholder])
+        } else if let meta = node.metadata.tensor {
           values[Int(id.index)] = .reference(external(.placeholder(placeholder, meta), meta))
         }
         placeholder += 1
@@ -155,7 +162,7 @@ private struct GraphLoweringWriter {
       node.arguments.map(resolved), keywords: node.keywordArguments.map { ($0.name, try resolved($0.value)) })
   }
 
-  private func resolved(_ argument: GraphArgument) throws -> Argument<Operand> {
+  func resolved(_ argument: GraphArgument) throws -> Argument<Operand> {
     try argument.map { id in
       guard let value = values[Int(id.index)] else {
         throw OperatorError(.argument, nil, "node '\(graph[id].name)' has no tensor value to compute with")
@@ -242,6 +249,17 @@ private struct GraphLoweringWriter {
     case let value:
       return .constant(value.constant ?? .none)
     }
+  }
+}
+
+extension LoopBuilder {
+  /// Appends the kernels of a graph whose placeholders are buffers of this program, and copies of its results.
+  mutating func inline(_ graph: Graph, arguments: [Operand], to results: [Operand]) throws {
+    var writer = GraphLoweringWriter(GraphModule(graph), inlining: arguments, into: self)
+    try writer.write()
+    self = writer.builder
+    let values = try writer.resolved(graph.result).references
+    for (value, result) in zip(values, results) { copy(value, to: result) }
   }
 }
 
