@@ -23,6 +23,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   private(set) var argumentRewrite: (@Sendable (OperatorCall) throws -> [Value])?
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
+  /// The overload that writes its result into an argument `out`; nil where there is none.
+  public private(set) var outVariantDefinition: OperatorDefinition?
   public let mutates: Bool
 
   /// How a call is executed.
@@ -103,6 +105,12 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   ///   - overload: Its overload name, where that is another than the functional operator's.
   public func inPlaceVariant(named base: String? = nil, overload: String? = nil) -> OperatorDefinition {
     inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, base: base, overload: overload)
+    return self
+  }
+
+  /// Adds the overload that writes its result into an argument `out`.
+  public func outVariant(overload: String = "out") -> OperatorDefinition {
+    outVariantDefinition = OutVariant.definition(of: self, overload: overload)
     return self
   }
 
