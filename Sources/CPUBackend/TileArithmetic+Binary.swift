@@ -16,8 +16,8 @@ extension TileArithmetic {
   private static func binaryFloat(_ operation: BinaryOperation, _ t: Register, _ a: Register, _ b: Register, _ n: Int) {
     @inline(__always) func map(_ body: (FloatVector, FloatVector) -> FloatVector) { mapVectors(t, a, b, n, body) }
     @inline(__always) func each(_ body: (Float, Float) -> Float) { mapScalars(t, a, b, n, body) }
-    @inline(__always) func inDouble(_ body: (Double, Double) -> Double) {
-      mapScalars(t, a, b, n) { (x: Float, y: Float) in Float(body(Double(x), Double(y))) }
+    @inline(__always) func widened(_ body: (WideVector, WideVector) -> WideVector) {
+      map { FloatVector(body(WideVector($0), WideVector($1))) }
     }
     @inline(__always) func compare(_ body: (FloatVector, FloatVector) -> SIMDMask<SIMD8<Int32>>) {
       mapVectors(t, a, b, n) { (x: FloatVector, y: FloatVector) in flags(body(x, y)) }
@@ -35,15 +35,16 @@ extension TileArithmetic {
     case .lessOrEqual: compare { $0 .<= $1 }
     case .greater: compare { $0 .> $1 }
     case .greaterOrEqual: compare { $0 .>= $1 }
-    case .power: inDouble { Foundation.pow($0, $1) }
+    case .power: widened { $0.power($1) }
     case .floorDivide: each { floorDivide($0, $1) }
     case .remainder: each { flooredRemainder($0, $1) }
     case .truncatedRemainder: each { $0.truncatingRemainder(dividingBy: $1) }
-    case .atan2: inDouble { Foundation.atan2($0, $1) }
-    case .hypot: inDouble { Foundation.hypot($0, $1) }
+    case .atan2: widened { $0.angle($1) }
+    case .hypot: widened { $0.distance($1) }
     case .copySign: map { $0.withSign(of: $1) }
     case .nextAfter: each { nextAfter($0, $1) }
-    case .polygamma: inDouble { polygamma(order: $0, $1) }
+    case .polygamma:
+      mapScalars(t, a, b, n) { (x: Float, y: Float) in Float(polygamma(order: Double(x), Double(y))) }
     case .bitwiseAnd, .bitwiseOr, .bitwiseXor, .shiftLeft, .shiftRight: break  // Refused when the kernel was compiled.
     }
   }

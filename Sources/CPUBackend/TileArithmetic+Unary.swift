@@ -13,7 +13,8 @@ extension TileArithmetic {
 
   private static func unaryFloat(_ operation: UnaryOperation, _ t: Register, _ a: Register, _ count: Int) {
     @inline(__always) func map(_ body: (FloatVector) -> FloatVector) { mapVectors(t, a, count, body) }
-    @inline(__always) func inDouble(_ body: (Double) -> Double) {
+    @inline(__always) func widened(_ body: (WideVector) -> WideVector) { map { $0.widened(body) } }
+    @inline(__always) func each(_ body: (Double) -> Double) {
       mapScalars(t, a, count) { (x: Float) in Float(body(Double(x))) }
     }
     switch operation {
@@ -27,31 +28,31 @@ extension TileArithmetic {
     case .sqrt: map { $0.squareRoot() }
     case .rsqrt: map { 1 / $0.squareRoot() }
     case .exp: map { $0.exponential }
-    case .exp2: inDouble { Foundation.exp2($0) }
-    case .expm1: map { $0.exponentialMinusOne }
-    case .log: map { $0.logarithm }
-    case .log1p: map { $0.logarithmOnePlus }
-    case .log2: inDouble { Foundation.log2($0) }
-    case .log10: inDouble { Foundation.log10($0) }
+    case .exp2: widened { $0.exponentialBase2 }
+    case .expm1: widened { $0.exponentialMinusOne }
+    case .log: widened { $0.logarithm }
+    case .log1p: widened { $0.logarithmOnePlus }
+    case .log2: widened { $0.logarithmBase2 }
+    case .log10: widened { $0.logarithmBase10 }
     case .sin: map { $0.sine(isCosine: false) }
     case .cos: map { $0.sine(isCosine: true) }
-    case .tan: inDouble { Foundation.tan($0) }
-    case .asin: inDouble { Foundation.asin($0) }
-    case .acos: inDouble { Foundation.acos($0) }
-    case .atan: inDouble { Foundation.atan($0) }
-    case .sinh: inDouble { Foundation.sinh($0) }
-    case .cosh: inDouble { Foundation.cosh($0) }
+    case .tan: map { $0.tangent }
+    case .asin: widened { $0.arcsine }
+    case .acos: widened { $0.arccosine }
+    case .atan: widened { $0.arctangent }
+    case .sinh: widened { $0.hyperbolicSine }
+    case .cosh: widened { $0.hyperbolicCosine }
     case .tanh: map { $0.hyperbolicTangent }
-    case .asinh: inDouble { Foundation.asinh($0) }
-    case .acosh: inDouble { Foundation.acosh($0) }
-    case .atanh: inDouble { Foundation.atanh($0) }
-    case .sigmoid: inDouble { logistic($0) }
+    case .asinh: widened { $0.inverseHyperbolicSine }
+    case .acosh: widened { $0.inverseHyperbolicCosine }
+    case .atanh: widened { $0.inverseHyperbolicTangent }
+    case .sigmoid: widened { $0.logistic }
     case .erf: map { $0.errorFunction }
-    case .erfc: inDouble { Foundation.erfc($0) }
-    case .erfinv: inDouble { inverseErrorFunction($0) }
-    case .ndtr: inDouble { normalDistribution($0) }
-    case .lgamma: inDouble { logGamma($0) }
-    case .digamma: inDouble { digamma($0) }
+    case .erfc: widened { $0.complementaryErrorFunction }
+    case .ndtr: widened { $0.normalDistribution }
+    case .erfinv: each { inverseErrorFunction($0) }
+    case .lgamma: each { logGamma($0) }
+    case .digamma: each { digamma($0) }
     case .floor: map { $0.roundedToInteger(.down) }
     case .ceil: map { $0.roundedToInteger(.up) }
     case .round: map { $0.roundedToInteger(.toNearestOrEven) }

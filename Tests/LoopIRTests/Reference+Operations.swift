@@ -155,12 +155,14 @@ extension Reference {
     if x <= 0, x == x.rounded() { return .nan }
     if x.isInfinite { return x < 0 ? .nan : order == 0 ? x : 0 }
     var (argument, sum) = (x, 0.0)
-    while argument < 300 {
+    while argument < 40 {
       sum += 1 / pow(argument, n + 1)
       argument += 1
     }
     let start = order == 0 ? -log(argument) : pow(argument, -n) / n
-    let rest = [0.5, (n + 1) / 12, -(n + 1) * (n + 2) * (n + 3) / 720].enumerated()
+    let third = (n + 1) * (n + 2) * (n + 3)
+    let fifth = third * (n + 4) * (n + 5)
+    let rest = [0.5, (n + 1) / 12, -third / 720, fifth / 30_240].enumerated()
       .reduce(start) { $0 + $1.element / pow(argument, n + Double(max(2 * $1.offset, 1))) }
     return sign * tgamma(n + 1) * (sum + rest)
   }

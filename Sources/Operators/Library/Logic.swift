@@ -3,10 +3,12 @@ import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let logic = [
-    logicalAnd, logicalOr, logicalXor, logicalNot, bitwiseAnd, bitwiseOr, bitwiseXor, bitwiseAndScalar, bitwiseOrScalar,
-    bitwiseXorScalar, bitwiseNot,
-  ] + operatorForms
+  static let logic =
+    [
+      logicalAnd, logicalOr, logicalXor, logicalNot, bitwiseAnd, bitwiseOr, bitwiseXor, bitwiseAndScalar,
+      bitwiseOrScalar,
+      bitwiseXorScalar, bitwiseNot,
+    ] + operatorForms
 
   // Of whether elements are other than zero; they give bool.
 
