@@ -23,6 +23,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   private(set) var argumentRewrite: (@Sendable (OperatorCall) throws -> [Value])?
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
+  /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
+  public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
 
   /// How a call is executed.
@@ -35,6 +37,9 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     case view(ViewRule)
     /// The functional operator's result, written into the first argument; of a view, its layout given to the first argument.
     case inPlace(of: OperatorDefinition)
+    /// Swift code on whole tensors that writes into the arguments which the schema marks as written to, each a tensor. The
+    /// shape rule gives, and the body gets, the results that are new: those that the schema calls no alias.
+    case mutating(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
     /// Other operators: what autograd and capture see is the calls that `body` makes.
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
@@ -64,6 +69,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.traits = traits
     self.implementation = implementation
     self.mutates = schema.isMutating
+    self.functionalCounterpart = Self.functionalCounterpart(of: schema, implementation)
   }
 
   private init(inPlaceVariantOf functional: OperatorDefinition, base: String?, overload: String?) {
@@ -78,6 +84,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.implementation = .inPlace(of: functional)
     self.derivative = functional.derivative
     self.argumentRewrite = functional.argumentRewrite
+    self.functionalCounterpart = nil
     self.mutates = true
   }
 
