@@ -93,7 +93,7 @@ private struct GradientCheck {
     inputs: [Tensor], outputs: [Tensor]
   ) {
     let copies = try inputs.enumerated().map { index, input in
-      let copy = try input.copiedWithMemory()
+      let copy = try noGrad { try MemoryCopy()(input) }
       try move(index, copy)
       return input.requiresGrad ? try copy.requiringGrad() : copy
     }
@@ -215,14 +215,6 @@ private struct Noise {
 
 extension Tensor {
   fileprivate var isChecked: Bool { dtype == .float64 && requiresGrad }
-
-  /// The same layout over a copy of all the memory.
-  fileprivate func copiedWithMemory() throws -> Tensor {
-    guard let source = storage.baseAddress else { throw GradientCheckError("a fake tensor has no elements to move") }
-    let copy = try Storage(byteCount: storage.byteCount, device: device)
-    copy.baseAddress?.copyMemory(from: source, byteCount: storage.byteCount)
-    return try Tensor(storage: copy, layout: layout, dtype: dtype)
-  }
 
   fileprivate func move(element: Int, by distance: Double) {
     var place = 0

@@ -25,6 +25,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
   /// The overload that writes its result into an argument `out`; nil where there is none.
   public private(set) var outVariantDefinition: OperatorDefinition?
+  /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
+  public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
 
   /// How a call is executed.
@@ -37,6 +39,9 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     case view(ViewRule)
     /// The functional operator's result, written into the first argument; of a view, its layout given to the first argument.
     case inPlace(of: OperatorDefinition)
+    /// Swift code on whole tensors that writes into the arguments which the schema marks as written to, each a tensor. The
+    /// shape rule gives, and the body gets, the results that are new: those that the schema calls no alias.
+    case mutating(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
     /// Other operators: what autograd and capture see is the calls that `body` makes.
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
@@ -66,6 +71,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.traits = traits
     self.implementation = implementation
     self.mutates = schema.isMutating
+    self.functionalCounterpart = Self.functionalCounterpart(of: schema, implementation)
   }
 
   private init(inPlaceVariantOf functional: OperatorDefinition, base: String?, overload: String?) {
@@ -80,6 +86,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.implementation = .inPlace(of: functional)
     self.derivative = functional.derivative
     self.argumentRewrite = functional.argumentRewrite
+    self.functionalCounterpart = nil
     self.mutates = true
   }
 
@@ -94,6 +101,11 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public var inPlace: OperatorDefinition {
     guard let inPlaceVariantDefinition else { preconditionFailure("\(name) has no in-place variant") }
     return inPlaceVariantDefinition
+  }
+
+  /// The operator and the variants defined with it.
+  var withVariants: [OperatorDefinition] {
+    [self, inPlaceVariantDefinition, outVariantDefinition, functionalCounterpart].compactMap(\.self)
   }
 
   // MARK: - Writing a definition

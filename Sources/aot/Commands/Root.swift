@@ -7,5 +7,6 @@ extension Command {
       Show.command,
       Bench.command,
       Fuzz.command,
+      ConformanceCommand.command,
     ])
 }
