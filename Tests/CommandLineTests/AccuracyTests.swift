@@ -19,7 +19,8 @@ final class AccuracyTests: XCTestCase {
     ]
     let numbers = magnitudes + magnitudes.map(-) + [.nan]
     for subject in AccuracySubject.all {
-      let pairs = numbers.flatMap { x in subject.operandCount == 1 ? [(x, 0)] : numbers.map { (x, $0) } }
+      let seconds = subject.operandCount == 1 ? [0] : numbers
+      let pairs: [(Float, Float)] = numbers.flatMap { x in seconds.map { y in (x, y) } }
       let finding = try AccuracyBenchmark.measure(subject, operands: pairs)
       XCTAssertLessThanOrEqual(finding.largestError, 2, "\(subject.name)\(finding.operands)")
     }

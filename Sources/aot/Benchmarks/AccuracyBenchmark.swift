@@ -65,8 +65,8 @@ enum AccuracyBenchmark {
 
   private static func program(_ subject: AccuracySubject) -> LoopProgram {
     var builder = LoopBuilder()
-    func external() -> Operand {
-      Operand(
+    func external() -> LoopIR.Operand {
+      LoopIR.Operand(
         buffer: builder.external(.float32, elementCount: blockSize), dtype: .float32, sizes: [blockSize], strides: [1])
     }
     let operands = (0..<subject.operandCount).map { _ in external() }

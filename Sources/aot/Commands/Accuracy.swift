@@ -22,8 +22,7 @@ enum Accuracy {
       throw DataError(description: "there is no function '\(name ?? "")'; there are \(names)")
     }
     var progress = ProgressBar(total: subjects.count, on: console)
-    var table = Table()
-    table.add(["function", "largest error", "at", "above 1 ulp", "inputs"])
+    var table = Table(["function", "largest error", "at", "above 1 ulp", "inputs"])
     var lines: [String] = []
     for (done, subject) in subjects.enumerated() {
       progress.update(done, subject.name)
