@@ -2,10 +2,8 @@ import GraphIR
 
 /// The ATen operators. Each is a `static let` in the file of its family, under its ATen name.
 public enum OperatorLibrary {
-  /// Every operator, in-place variants included.
-  public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap {
-    [$0, $0.inPlaceVariantDefinition].compactMap(\.self)
-  }
+  /// Every operator, in-place and `out` variants included.
+  public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap(\.withVariants)
 
   // An operator that is missing here does not exist for text forms; a test compares the list with the schemas.
   private static let families: [[OperatorDefinition]] = [
@@ -17,6 +15,7 @@ public enum OperatorLibrary {
     padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     historyGrafts,
+    trigonometric, specialFunctions, floatingPointParts, shifts,
   ]
 
   /// Operators by name, for text forms.
@@ -26,9 +25,9 @@ public enum OperatorLibrary {
   ///
   /// - Throws: `OperatorError` where two have one name.
   public static func table(including custom: [OperatorDefinition]) throws -> any OperatorTable {
-    let variants = custom.flatMap { [$0, $0.inPlaceVariantDefinition, $0.functionalCounterpart].compactMap(\.self) }
     var operators = definitions(all)
-    for definition in variants where operators.updateValue(definition, forKey: definition.name) != nil {
+    for definition in custom.flatMap(\.withVariants)
+    where operators.updateValue(definition, forKey: definition.name) != nil {
       throw OperatorError(.argument, definition.name, "is defined twice")
     }
     return Table(operators: operators)

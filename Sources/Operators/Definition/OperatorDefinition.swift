@@ -23,6 +23,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   private(set) var argumentRewrite: (@Sendable (OperatorCall) throws -> [Value])?
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
+  /// The overload that writes its result into an argument `out`; nil where there is none.
+  public private(set) var outVariantDefinition: OperatorDefinition?
   /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
   public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
@@ -104,6 +106,11 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     return inPlaceVariantDefinition
   }
 
+  /// The operator and the variants defined with it.
+  var withVariants: [OperatorDefinition] {
+    [self, inPlaceVariantDefinition, outVariantDefinition, functionalCounterpart].compactMap(\.self)
+  }
+
   // MARK: - Writing a definition
 
   /// Adds the variant that writes into `self`; call it last, it shares what was said before.
@@ -113,6 +120,12 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   ///   - overload: Its overload name, where that is another than the functional operator's.
   public func inPlaceVariant(named base: String? = nil, overload: String? = nil) -> OperatorDefinition {
     inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, base: base, overload: overload)
+    return self
+  }
+
+  /// Adds the overload that writes its result into an argument `out`.
+  public func outVariant(overload: String = "out") -> OperatorDefinition {
+    outVariantDefinition = OutVariant.definition(of: self, overload: overload)
     return self
   }
 
