@@ -17,6 +17,9 @@ public enum OperatorLibrary {
     padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     historyGrafts,
+    rmsNorms, instanceNorms, recurrentCells, recurrentLayers, flashAttention, embeddingBags, metadataReads,
+    featureDropouts,
+    resizing, unsafeIndexing, randomDistributions, multinomials,
   ]
 
   /// Operators by name, for text forms.
