@@ -16,6 +16,9 @@ public enum OperatorLibrary {
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     historyGrafts,
     trigonometric, specialFunctions, floatingPointParts, shifts,
+    rmsNorms, instanceNorms, recurrentCells, recurrentLayers, flashAttention, embeddingBags, metadataReads,
+    featureDropouts,
+    resizing, unsafeIndexing, randomDistributions, multinomials,
   ]
 
   /// Operators by name, for text forms.
