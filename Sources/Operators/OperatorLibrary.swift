@@ -17,6 +17,8 @@ public enum OperatorLibrary {
     padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     historyGrafts,
+    orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
+    crossProducts, differences,
   ]
 
   /// Operators by name, for text forms.
