@@ -19,6 +19,8 @@ public enum OperatorLibrary {
     rmsNorms, instanceNorms, recurrentCells, recurrentLayers, flashAttention, embeddingBags, metadataReads,
     featureDropouts,
     resizing, unsafeIndexing, randomDistributions, multinomials,
+    orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
+    crossProducts, differences,
   ]
 
   /// Operators by name, for text forms.

@@ -144,6 +144,19 @@ extension Call where Reference == Tensor {
   public func optionalTensor(_ position: Int) throws -> Tensor? { try optionalReference(position) }
   public func tensors(_ position: Int) throws -> [Tensor] { try references(position) }
 
+  func refuseBool(_ tensor: Tensor) throws {
+    if tensor.dtype == .bool { throw OperatorError(.dtype, target.name, "is not defined for bool") }
+  }
+
+  /// - Throws: `OperatorError` with code `dataDependent` where a result's shape takes elements that are not known, as while
+  ///   a function is captured.
+  func refuseUnknownElements(of tensor: Tensor, instead: String) throws {
+    guard tensor.isFake else { return }
+    throw OperatorError(
+      .dataDependent, target.name,
+      "the number of elements depends on values that are not known while a function is captured; \(instead)")
+  }
+
   /// Every tensor among the arguments, in order, those in lists included.
   public var allTensors: [Tensor] {
     var result: [Tensor] = []
