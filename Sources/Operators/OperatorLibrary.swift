@@ -17,6 +17,7 @@ public enum OperatorLibrary {
     padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     historyGrafts,
+    adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
   ]
 
   /// Operators by name, for text forms.
