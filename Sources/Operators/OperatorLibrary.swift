@@ -21,6 +21,7 @@ public enum OperatorLibrary {
     resizing, unsafeIndexing, randomDistributions, multinomials,
     orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
     crossProducts, differences,
+    adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
   ]
 
   /// Operators by name, for text forms.
