@@ -95,6 +95,9 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     if case .inPlace(let functional) = implementation, case .view = functional.implementation { true } else { false }
   }
 
+  /// Whether a call is the calls that it makes: no node of a graph, and nothing with a derivative.
+  public var isComposite: Bool { if case .composite = implementation { true } else { false } }
+
   /// The variant that writes its result into `self`.
   ///
   /// - Precondition: The operator has one.
