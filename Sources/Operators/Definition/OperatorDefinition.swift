@@ -17,6 +17,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   package private(set) var auxiliaryResults = PositionSet()
   /// The operator in terms of simpler ones, for a compiler or user that wants those.
   public private(set) var decomposition: (@Sendable (OperatorCall) throws -> Value)?
+  /// Whether the kernel is the decomposition, fused, and not one of the operator's own.
+  public internal(set) var isLoweredByDecomposition = false
   /// For a view: how a write through the view looks from its source; nil where there is no way to say it.
   public private(set) var viewInverse: ViewInverse?
   /// What a call's arguments are replaced by before anything else looks at them; nil where they stay.
@@ -68,7 +70,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
 
   public init(schema: OperatorSchema, traits: OperatorTraits = [], _ implementation: Implementation) {
     self.schema = schema
-    self.traits = traits
+    self.traits = CoreATen.contains(schema.name) ? traits.union(.core) : traits
     self.implementation = implementation
     self.mutates = schema.isMutating
     self.functionalCounterpart = Self.functionalCounterpart(of: schema, implementation)
@@ -82,7 +84,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     schema.parameters[0].alias = alias
     schema.returns = [.init(.tensor, alias: alias)]
     self.schema = schema
-    self.traits = functional.traits
+    self.traits = functional.traits.subtracting(.core)
     self.implementation = .inPlace(of: functional)
     self.derivative = functional.derivative
     self.argumentRewrite = functional.argumentRewrite
