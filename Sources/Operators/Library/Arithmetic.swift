@@ -4,7 +4,8 @@ import TensorCore
 
 extension OperatorLibrary {
   static let arithmetic = [
-    add, addScalar, sub, subScalar, rsub, rsubScalar, mul, mulScalar, neg, positive, square, deg2rad, rad2deg,
+    add, addScalar, sub, subScalar, rsub, rsubScalar, mul, mulScalar, neg, positive, square, squareInPlace,
+    deg2rad, rad2deg,
   ]
 
   /// self + alpha · other
@@ -75,9 +76,13 @@ extension OperatorLibrary {
       return call.arguments[0]
     })
 
-  public static let square = unary("square(Tensor self) -> Tensor") { $0 * $0 }
-    .derivative(saving: ["self"]) { try $0.gradient * ($0.tensor("self") * 2) }
-    .inPlaceVariant()
+  public static let square = OperatorDefinition(
+    "square(Tensor self) -> Tensor",
+    .composite { .reference(try powScalarExponent($0.arguments[0], .int(2))) })
+
+  public static let squareInPlace = OperatorDefinition(
+    "square_(Tensor(a!) self) -> Tensor(a!)",
+    .composite { .reference(try powScalarExponent.inPlace($0.arguments[0], .int(2))) })
 
   public static let deg2rad = scaling("deg2rad", by: .pi / 180)
   public static let rad2deg = scaling("rad2deg", by: 180 / .pi)
@@ -98,6 +103,7 @@ extension OperatorLibrary {
       throw OperatorError(
         .dtype, call.target.name, "alpha must be an integer for operands of type \(common), got \(alpha)")
     }
+    try call.checkNumber(2, fits: common)
     if case .bool = alpha, common != .bool {
       throw OperatorError(.dtype, call.target.name, "alpha may be a bool for bool operands only, got them as \(common)")
     }

@@ -75,24 +75,44 @@ extension OperatorLibrary {
       weighted(d.gradient * d["grad_output"] * slope, d), reductionAt: 4, of: "self")
   }
 
-  /// The cross entropy of sigmoid(self) for targets in 0…1, without overflow.
-  public static let binaryCrossEntropyWithLogits = OperatorDefinition(
+  /// The cross entropy of sigmoid(self) for targets in 0…1, without overflow; `pos_weight` weights the target's part. Reduced.
+  public static let binaryCrossEntropyWithLogits = pointwiseLoss(
     """
     binary_cross_entropy_with_logits(Tensor self, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, \
     int reduction=1) -> Tensor
-    """,
-    .composite { call in
+    """, operands: ["target", "self", "weight", "pos_weight"], resultDType: { call, _ in try call.tensor(1).dtype },
+    check: { call, terms in
       let (input, target) = (try call.tensor(0), try call.tensor(1))
-      let logSigmoid = try input.logSigmoid()
-      var terms: Tensor
-      if let positive = try call.optionalTensor(3) {
-        terms = try (1 - target) * input - ((positive - 1) * target + 1) * logSigmoid
-      } else {
-        terms = try (1 - target) * input - logSigmoid
+      guard input.dtype.isFloatingPoint, target.dtype.isFloatingPoint else {
+        throw OperatorError(
+          .dtype, call.target.name, "needs floating-point operands, got \(input.dtype) and \(target.dtype)")
       }
-      if let weight = try call.optionalTensor(2) { terms = try terms * weight }
-      return .reference(try terms.reduced(call.lossReduction(4)))
-    })
+      guard terms.sizes == target.sizes else {
+        throw OperatorError(
+          .shape, call.target.name, "the operands' shape \(terms.sizes) is not the target's shape \(target.sizes)")
+      }
+    }
+  ) { x, call in
+    let (target, input) = (x[0], x[1])
+    let decay = ScalarExpression.unary(.exp, -.unary(.absolute, input))
+    let negativeLogSigmoid = .unary(.log1p, decay) - .binary(.minimum, input, 0)
+    let share = call.arguments[3].isNone ? negativeLogSigmoid : ((x[3] - 1) * target + 1) * negativeLogSigmoid
+    let loss = (1 - target) * input + share
+    return call.arguments[2].isNone ? loss : loss * x[2]
+  }
+  .derivative(of: "self", saving: ["self", "target", "weight", "pos_weight"]) { d in
+    let target = try d.tensor("target")
+    let sigmoid = try d.tensor("self").sigmoid()
+    let positive = try d.optionalTensor("pos_weight").map { try target * $0 }
+    let slope = try positive.map { try ($0 + 1 - target) * sigmoid - $0 } ?? sigmoid - target
+    return try d.sharedAmongTerms(weighted(d.gradient * slope, d), reductionAt: 4, of: "target")
+  }
+  .derivative(of: "target", saving: ["self", "weight", "pos_weight"]) { d in
+    let input = try d.tensor("self")
+    let slope =
+      try d.optionalTensor("pos_weight").map { try (-input).logSigmoid() - $0 * input.logSigmoid() } ?? -input
+    return try d.sharedAmongTerms(weighted(d.gradient * slope, d), reductionAt: 4, of: "target")
+  }
 
   /// log(1 + exp(-target · self)) for targets 1 and -1, reduced.
   public static let softMarginLoss = pointwiseLoss(

@@ -18,12 +18,16 @@ extension OperatorLibrary {
     try eluBackward(.reference(d.gradient), d["alpha"], d["scale"], d["input_scale"], .bool(false), d["self"])
   }
   .inPlaceVariant()
+  .inPlaceDerivative(saving: ["result"]) { d in
+    try eluBackward(
+      .reference(d.gradient), d["alpha"], d["scale"], d["input_scale"], .bool(true), .reference(d.result))
+  }
 
   public static let eluBackward: OperatorDefinition = pointwise(
     """
     elu_backward(Tensor grad_output, Scalar alpha, Scalar scale, Scalar input_scale, bool is_result, \
     Tensor self_or_result) -> Tensor
-    """, accepts: .floatingPoint
+    """, accepts: .floatingPoint, check: { call, _ in try checkInvertible(call, factorAt: 1, isResultAt: 4) }
   ) { x, call in
     let (alpha, scale, inputScale) = (try call.double(1), try call.double(2), try call.double(3))
     let (gradient, value) = (x[0], x[1])
@@ -32,7 +36,7 @@ extension OperatorLibrary {
       ? gradient * .constant(.double(inputScale)) * (value + .constant(.double(alpha * scale)))
       : gradient * .constant(.double(inputScale * alpha * scale))
         * .unary(.exp, value * .constant(.double(inputScale)))
-    return select(value .> 0, gradient * .constant(.double(scale)), below)
+    return select(value .<= 0, below, gradient * .constant(.double(scale)))
   }
   .derivative(of: "grad_output", saving: ["self_or_result"]) { d in
     try eluBackward(
@@ -46,7 +50,7 @@ extension OperatorLibrary {
       try d.call.bool(4)
       ? incoming * inputScale
       : incoming * (value * inputScale).exp() * (inputScale * inputScale * alpha * scale)
-    return try value.gt(0).selecting(0.0, below)
+    return try value.lt(0).selecting(below, 0.0)
   }
 
   /// x above 0, alpha · (exp(x / alpha) - 1) below: its slope has no step.
@@ -60,12 +64,9 @@ extension OperatorLibrary {
     let below = .constant(.double(alpha)) * .unary(.expm1, x[0] * .constant(.double(1 / alpha)))
     return select(x[0] .> 0, x[0], below)
   }
-  .derivative(saving: ["self"]) { d in
-    let alpha = try d.call.double(1)
-    return try eluBackward(
-      .reference(d.gradient), .double(alpha), .double(1), .double(1 / alpha), .bool(false), d["self"])
-  }
+  .derivative(saving: ["self"]) { try celuGradient($0, isResult: false, $0["self"]) }
   .inPlaceVariant()
+  .inPlaceDerivative(saving: ["result"]) { try celuGradient($0, isResult: true, .reference($0.result)) }
 
   /// `elu` with the constants that keep activations of mean 0 and variance 1 so.
   public static let selu = OperatorDefinition(
@@ -74,6 +75,12 @@ extension OperatorLibrary {
   public static let seluInPlace = OperatorDefinition(
     "selu_(Tensor(a!) self) -> Tensor(a!)",
     .composite { .reference(try elu.inPlace(seluArguments($0))) })
+
+  private static func celuGradient(_ d: DerivativeContext, isResult: Bool, _ value: Value) throws -> Tensor {
+    // As in PyTorch, 1 / alpha is that of a number in single precision.
+    let inverse = try 1 / Double(Float(d.call.double(1)))
+    return try eluBackward(.reference(d.gradient), d["alpha"], .int(1), .double(inverse), .bool(isResult), value)
+  }
 
   private static func seluArguments(_ call: OperatorCall) -> [Value] {
     [call.arguments[0], .double(1.673_263_242_354_377_2), .double(1.050_700_987_355_480_5)]

@@ -17,19 +17,15 @@ extension OperatorLibrary {
     .derivative(of: "self", saving: ["self", "other"]) { try lesserGradient($0, $0["self"], $0["other"]) }
     .derivative(of: "other", saving: ["self", "other"]) { try lesserGradient($0, $0["other"], $0["self"]) }
 
-  // The other side where one is NaN. Where both are equal, `self` gets all of the gradient.
+  // The other side where one is NaN.
 
   public static let fmax = ignoringNaN("fmax", .maximum)
-    .derivative(of: "self", saving: ["self", "other"]) {
-      try $0.gradient.maskedFill(isFirstMaximum($0).logicalNot(), 0)
-    }
-    .derivative(of: "other", saving: ["self", "other"]) { try $0.gradient.maskedFill(isFirstMaximum($0), 0) }
+    .derivative(of: "self", saving: ["self", "other"]) { try numberGradient($0, of: "self", isLarger: true) }
+    .derivative(of: "other", saving: ["self", "other"]) { try numberGradient($0, of: "other", isLarger: true) }
 
   public static let fmin = ignoringNaN("fmin", .minimum)
-    .derivative(of: "self", saving: ["self", "other"]) {
-      try $0.gradient.maskedFill(isFirstMinimum($0).logicalNot(), 0)
-    }
-    .derivative(of: "other", saving: ["self", "other"]) { try $0.gradient.maskedFill(isFirstMinimum($0), 0) }
+    .derivative(of: "self", saving: ["self", "other"]) { try numberGradient($0, of: "self", isLarger: false) }
+    .derivative(of: "other", saving: ["self", "other"]) { try numberGradient($0, of: "other", isLarger: false) }
 
   /// Limited to a range; either end may be left out. The gradient passes strictly inside.
   public static let clamp = clamped(
@@ -77,35 +73,53 @@ extension OperatorLibrary {
     .derivative(saving: ["self"]) { try $0.tensor("self").gt($0["min"]).selecting($0.gradient, 0.0) }
     .inPlaceVariant()
 
-  public static let clampMinTensor = clamped("clamp_min.Tensor(Tensor self, Tensor min) -> Tensor", ["self", "min"])
-    .derivative(of: "self", saving: ["self", "min"]) { try greaterGradient($0, $0["self"], $0["min"]) }
-    .derivative(of: "min", saving: ["self", "min"]) { try greaterGradient($0, $0["min"], $0["self"]) }
-    .inPlaceVariant()
+  public static let clampMinTensor = clamped(
+    "clamp_min.Tensor(Tensor self, Tensor min) -> Tensor", ["self", "min"], accepts: .all
+  )
+  .derivative(of: "self", saving: ["self", "min"]) { try greaterGradient($0, $0["self"], $0["min"]) }
+  .derivative(of: "min", saving: ["self", "min"]) { try greaterGradient($0, $0["min"], $0["self"]) }
+  .inPlaceVariant()
 
   public static let clampMax = clamped("clamp_max(Tensor self, Scalar max) -> Tensor", ["self", "max"])
     .derivative(saving: ["self"]) { try $0.tensor("self").lt($0["max"]).selecting($0.gradient, 0.0) }
     .inPlaceVariant()
 
-  public static let clampMaxTensor = clamped("clamp_max.Tensor(Tensor self, Tensor max) -> Tensor", ["self", "max"])
-    .derivative(of: "self", saving: ["self", "max"]) { try lesserGradient($0, $0["self"], $0["max"]) }
-    .derivative(of: "max", saving: ["self", "max"]) { try lesserGradient($0, $0["max"], $0["self"]) }
-    .inPlaceVariant()
+  public static let clampMaxTensor = clamped(
+    "clamp_max.Tensor(Tensor self, Tensor max) -> Tensor", ["self", "max"], accepts: .all
+  )
+  .derivative(of: "self", saving: ["self", "max"]) { try lesserGradient($0, $0["self"], $0["max"]) }
+  .derivative(of: "max", saving: ["self", "max"]) { try lesserGradient($0, $0["max"], $0["self"]) }
+  .inPlaceVariant()
 
-  private static func clamped(_ schema: String, _ operands: [String]) -> OperatorDefinition {
+  private static func clamped(_ schema: String, _ operands: [String], accepts: DTypeKinds = .numeric)
+    -> OperatorDefinition
+  {
     pointwise(
-      schema, operands: operands, accepts: .numeric,
-      check: { call, _ in
+      schema, operands: operands, accepts: accepts,
+      check: { call, common in
         if call.arguments.dropFirst().allSatisfy(\.isNone) {
           throw OperatorError(.argument, call.target.name, "needs at least one of min and max")
         }
+        try checkLimits(call, common)
       }
     ) { x, call in
-      zip(zip(operands, x), call.arguments).dropFirst().reduce(x[0]) { value, limit in
+      let dtype = try call.reference(0).dtype
+      return zip(zip(operands, x), call.arguments).dropFirst().reduce(x[0]) { value, limit in
         let ((name, bound), argument) = limit
         if argument.isNone { return value }
         // A NaN limit in place of a number has no effect on comparison alone; min and max carry it over.
-        return .binary(name == "min" ? .maximum : .minimum, value, bound)
+        return .binary(name == "min" ? .maximum : .minimum, value, bound.limited(to: dtype))
       }
+    }
+  }
+
+  /// - Throws: `OperatorError` where no integer of the type lies within a limit.
+  static func checkLimits(_ call: OperatorCall, _ common: DType) throws {
+    guard let integers = common.integers else { return }
+    for (position, parameter) in call.target.schema.parameters.enumerated().dropFirst() {
+      guard let limit = call.arguments[position].scalar?.intValue else { continue }
+      let isBeyond = parameter.name.hasPrefix("min") ? limit > integers.upperBound : limit < integers.lowerBound
+      if isBeyond { throw call.mismatch(position, "within \(integers) for \(common)") }
     }
   }
 
@@ -127,14 +141,15 @@ extension OperatorLibrary {
     }
   }
 
-  private static func isFirstMaximum(_ d: DerivativeContext) throws -> Tensor {
-    let other = try d.tensor("other")
-    return try d.tensor("self").ge(other).logicalOr(other.isNaN())
-  }
-
-  private static func isFirstMinimum(_ d: DerivativeContext) throws -> Tensor {
-    let other = try d.tensor("other")
-    return try d.tensor("self").le(other).logicalOr(other.isNaN())
+  // All to the chosen side, which is `self` where both are NaN.
+  private static func numberGradient(
+    _ d: DerivativeContext, of parameter: String, isLarger: Bool
+  ) throws -> Tensor {
+    let (value, other) = (try d.tensor("self"), try d.tensor("other"))
+    let isBeyond = try isLarger ? value.gt(other) : value.lt(other)
+    let isFirst = try isBeyond.logicalOr(other.isNaN())
+    let isChosen = try parameter == "self" ? isFirst : isFirst.logicalNot()
+    return try value.eq(other).selecting(d.gradient / 2, isChosen.selecting(d.gradient, 0.0))
   }
 
   // The gradient of one operand of a maximum or minimum: none where the other one is the result, half at a tie.
@@ -159,6 +174,14 @@ extension OperatorLibrary {
     }
     let isTie = try tensor.eq(a.reference == nil ? a : b)
     return try isTie.selecting(d.gradient / 2, d.gradient)
+  }
+}
+
+extension ScalarExpression {
+  /// A constant limit as the nearest number of an integer type; anything else as it is.
+  func limited(to dtype: DType) -> ScalarExpression {
+    guard let integers = dtype.integers, case .constant(.int(let value)) = self else { return self }
+    return .constant(.int(min(max(value, integers.lowerBound), integers.upperBound)))
   }
 }
 

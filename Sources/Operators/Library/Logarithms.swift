@@ -104,8 +104,11 @@ extension OperatorLibrary {
   }
 
   private static func xlogy(_ schema: String) -> OperatorDefinition {
-    binary(schema, operands: ["self", "other"], promotion: .intToFloat) { x, y in
-      select(.unary(.isNaN, y), y, select(x .== 0, 0, x * .unary(.log, y)))
+    pointwise(schema, operands: ["self", "other"], promotion: .intToFloat) { x, call in
+      let product = x[0] * .unary(.log, x[1])
+      if let number = call.arguments[0].scalar, number.doubleValue != 0 { return product }
+      let isZero = call.arguments[0].scalar == nil ? x[0] .== 0 : .constant(.bool(true))
+      return select(.unary(.isNaN, x[1]), x[1], select(isZero, 0, product))
     }
   }
 }

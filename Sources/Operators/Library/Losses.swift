@@ -17,7 +17,7 @@ extension OperatorLibrary {
     try mseLossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"]])
   }
   .derivative(of: "target", saving: ["self", "target"]) { d in
-    try -mseLossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"]])
+    try mseLossBackward([.reference(d.gradient)] + d.sidesOfOneShape().reversed() + [d["reduction"]])
   }
 
   /// 2 · grad · (self - target), over the number of elements for a mean.
@@ -53,7 +53,7 @@ extension OperatorLibrary {
     try smoothL1LossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"], d["beta"]])
   }
   .derivative(of: "target", saving: ["self", "target"]) { d in
-    try -smoothL1LossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"], d["beta"]])
+    try smoothL1LossBackward([.reference(d.gradient)] + d.sidesOfOneShape().reversed() + [d["reduction"], d["beta"]])
   }
 
   /// grad · (self - target) / beta, of which only the sign counts from beta on; over the number of elements for a mean.
@@ -93,7 +93,7 @@ extension OperatorLibrary {
     try huberLossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"], d["delta"]])
   }
   .derivative(of: "target", saving: ["self", "target"]) { d in
-    try -huberLossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"], d["delta"]])
+    try huberLossBackward([.reference(d.gradient)] + d.sidesOfOneShape().reversed() + [d["reduction"], d["delta"]])
   }
 
   /// grad · (self - target), the difference limited to ±delta; over the number of elements for a mean.
@@ -129,8 +129,7 @@ extension OperatorLibrary {
   // Where a loss is no longer a parabola, its slope is constant.
   private static func curvature(within bound: String, _ d: DerivativeContext) throws -> Tensor {
     let isCurved = try (d.tensor("self") - d["target"]).abs().lt(d[bound])
-    let terms = try isCurved.selecting(d.gradient * d.tensor("grad_output"), 0.0)
-    return try d.sharedAmongTerms(terms, reductionAt: 3, of: "self")
+    return try d.sharedAmongTerms(d.gradient * d["grad_output"] * isCurved, reductionAt: 3, of: "self")
   }
 }
 

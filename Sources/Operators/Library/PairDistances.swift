@@ -15,13 +15,15 @@ extension OperatorLibrary {
         _ = try DistanceNorm(call, at: 2)
         guard try (0...2).contains(call.optionalInt(3) ?? 0) else { throw call.mismatch(3, "0, 1, 2 or none") }
         let sizes = try checkedPairs(call, x1, x2)
+        try checkPrecision(call, x1, rows: Array(sizes.dropLast().suffix(2)))
         return [TensorMeta(dtype: x1.dtype, sizes: Array(sizes.dropLast()), device: x1.device)]
       },
       lowering: { call, results, builder in
         let (x1, x2) = (try call.reference(0).insertingOne(at: -2), try call.reference(1).insertingOne(at: -3))
         let norm = try DistanceNorm(call, at: 2)
         let sizes = results[0].sizes + [x1.sizes[x1.sizes.count - 1]]
-        var reduction = norm.reduction(.load(0) - .load(1), dtype: results[0].dtype)
+        let dtype = results[0].dtype.accumulator
+        var reduction = norm.reduction(.cast(dtype, .load(0)) - .cast(dtype, .load(1)), dtype: dtype)
         // As PyTorch has it: the largest difference is that of the others where one is NaN.
         if reduction.operation == .maximum {
           reduction.value = select(.unary(.isNaN, reduction.value), 0, reduction.value)
@@ -62,10 +64,13 @@ extension OperatorLibrary {
         let (x1, x2) = (try call.reference(1).insertingOne(at: -2), try call.reference(2).insertingOne(at: -3))
         let (gradient, distance) = (try call.reference(0), try call.reference(4))
         let sizes = gradient.sizes + [x1.sizes[x1.sizes.count - 1]]
-        let slope = try DistanceNorm(call, at: 3).slope(.load(2) - .load(3), .load(1))
+        let dtype = results[0].dtype.accumulator
+        let difference = ScalarExpression.cast(dtype, .load(2)) - .cast(dtype, .load(3))
+        let slope = try DistanceNorm(call, at: 3).slope(difference, .cast(dtype, .load(1)))
         builder.rows(
           [gradient.insertingOne(at: -1), distance.insertingOne(at: -1), x1, x2], of: sizes, over: [sizes.count - 2],
-          reductions: [.init(.sum, .load(0) * slope, dtype: results[0].dtype)], outer: [(results[0], .reduced(0))])
+          reductions: [.init(.sum, .cast(dtype, .load(0)) * slope, dtype: dtype)],
+          outer: [(results[0], .reduced(0))])
       })
   )
   .derivative(of: "grad", "x1", "x2", "cdist", saving: ["grad", "x1", "x2", "cdist"]) { d -> [Value] in
@@ -161,16 +166,21 @@ extension OperatorLibrary {
       throw OperatorError(
         .shape, call.target.name, "needs rows of one length, [P, M] and [R, M]; got \(x1.sizes) and \(x2.sizes)")
     }
-    try checkPrecision(call, [x1, x2])
+    guard x1.dtype == x2.dtype, x1.dtype.isFloatingPoint else {
+      throw OperatorError(
+        .dtype, call.target.name, "needs inputs of one floating-point dtype, got \(x1.dtype) and \(x2.dtype)")
+    }
     let batch = try call.target.broadcast([x1, x2].map { Array($0.sizes.dropLast(2)) })
     return batch + [x1.sizes[x1.rank - 2], x2.sizes[x2.rank - 2], x1.sizes[x1.rank - 1]]
   }
 
   private static func checkedPairCount(_ call: OperatorCall, _ input: Tensor) throws -> Int {
-    guard input.rank == 2, input.layout.isContiguous else {
+    guard input.rank == 2 || (input.rank > 2 && input.shape[0] < 2), input.layout.isContiguous else {
       throw OperatorError(.shape, call.target.name, "needs a contiguous matrix, got shape \(input.sizes)")
     }
-    try checkPrecision(call, [input])
+    guard [.float32, .float64].contains(input.dtype) else {
+      throw OperatorError(.dtype, call.target.name, "needs float32 or float64, got \(input.dtype)")
+    }
     let (product, overflow) = input.shape[0].multipliedReportingOverflow(by: input.shape[0] - 1)
     guard !overflow else {
       throw OperatorError(.shape, call.target.name, "\(input.sizes[0]) rows have more pairs than can be counted")
@@ -178,12 +188,13 @@ extension OperatorLibrary {
     return product / 2
   }
 
-  private static func checkPrecision(_ call: OperatorCall, _ inputs: [Tensor]) throws {
-    for input in inputs where input.dtype != inputs[0].dtype || ![.float32, .float64].contains(input.dtype) {
-      throw OperatorError(
-        .dtype, call.target.name,
-        "needs inputs that are all float32 or all float64, got \(inputs.map { "\($0.dtype)" }.joined(separator: " and "))"
-      )
+  /// Half precision is refused where PyTorch does not find the distances by a matrix product.
+  private static func checkPrecision(_ call: OperatorCall, _ input: Tensor, rows: [SymInt]) throws {
+    if [.float32, .float64].contains(input.dtype) || rows.contains(0) { return }
+    let mode = try call.optionalInt(3) ?? 0
+    let isProduct = try call.double(2) == 2 && (mode == 1 || (mode == 0 && rows.contains { $0 > 25 }))
+    guard isProduct else {
+      throw OperatorError(.dtype, call.target.name, "needs float32 or float64, got \(input.dtype)")
     }
   }
 }

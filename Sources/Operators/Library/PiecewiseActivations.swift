@@ -19,7 +19,7 @@ extension OperatorLibrary {
 
   public static let leakyReluBackward: OperatorDefinition = pointwise(
     "leaky_relu_backward(Tensor grad_output, Tensor self, Scalar negative_slope, bool self_is_result) -> Tensor",
-    accepts: .floatingPoint
+    accepts: .floatingPoint, check: { call, _ in try checkInvertible(call, factorAt: 2, isResultAt: 3) }
   ) { x, call in select(x[1] .> 0, x[0], x[0] * .constant(try call.scalar(2))) }
   .derivative(of: "grad_output", saving: ["self"]) { d in
     try leakyReluBackward(.reference(d.gradient), d["self"], d["negative_slope"], d["self_is_result"])
@@ -59,10 +59,13 @@ extension OperatorLibrary {
 
   /// Limited to a range. The gradient is 0 at the ends.
   public static let hardtanh = pointwise(
-    "hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor", accepts: .numeric
+    "hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor", accepts: .numeric, check: checkLimits
   ) { x, call in
-    .binary(
-      .minimum, .binary(.maximum, x[0], .constant(try call.scalar(1))), .constant(try call.scalar(2)))
+    let dtype = try call.reference(0).dtype
+    func limit(_ position: Int) throws -> ScalarExpression {
+      .constant(try call.scalar(position).converted(to: dtype)).limited(to: dtype)
+    }
+    return .binary(.minimum, .binary(.maximum, x[0], try limit(1)), try limit(2))
   }
   .derivative(saving: ["self"]) { d in
     try hardtanhBackward(.reference(d.gradient), d["self"], d["min_val"], d["max_val"])
@@ -122,12 +125,22 @@ extension OperatorLibrary {
 
   /// `value` where x does not exceed the threshold, else x.
   public static let threshold = pointwise(
-    "threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor", accepts: .numeric
+    "threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor", accepts: .numeric,
+    check: { call, dtype in
+      for position in 1...2 { try call.checkNumber(position, fits: dtype) }
+    }
   ) { x, call in
     select(x[0] .<= .constant(try call.scalar(1)), .constant(try call.scalar(2)), x[0])
   }
   .derivative(saving: ["self"]) { try thresholdBackward(.reference($0.gradient), $0["self"], $0["threshold"]) }
   .inPlaceVariant()
+
+  /// - Throws: `OperatorError` where the sign of a result would have to tell that of the input, and does not.
+  static func checkInvertible(_ call: OperatorCall, factorAt position: Int, isResultAt isResult: Int) throws {
+    if try call.bool(isResult), try call.double(position) < 0 {
+      throw call.mismatch(position, "at least 0, to find the gradient from the result")
+    }
+  }
 
   // In single precision for every type, as in PyTorch.
   private static let oneSixth = ScalarExpression.constant(.double(Double(Float(1) / 6)))

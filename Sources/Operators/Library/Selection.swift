@@ -123,11 +123,7 @@ extension OperatorLibrary {
           throw OperatorError(
             .shape, call.target.name, "value must be a number or a tensor without dimensions, got shape \(value.sizes)")
         }
-        guard let kind = call.arguments[2].reference?.dtype ?? call.arguments[2].scalar?.dtype,
-          TypePromotion.canCast(kind, to: dtype) || (dtype == .bool && !kind.isFloatingPoint)
-        else {
-          throw OperatorError(.dtype, call.target.name, "a value \(call.arguments[2]) does not fit into \(dtype)")
-        }
+        try call.checkNumber(2, fits: dtype)
       }
     ) { x, _ in select(x[1], x[2], x[0]) }
   }
