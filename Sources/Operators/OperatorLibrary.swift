@@ -22,6 +22,8 @@ public enum OperatorLibrary {
     orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
     crossProducts, differences,
     adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
+    logarithms, equality, exponentialUnits, shrinkActivations, gatedActivations, binaryLosses, rankingLosses,
+    distributionLosses, distances, pairDistances,
   ]
 
   /// Operators by name, for text forms.

@@ -59,20 +59,6 @@ public final class Storage {
   /// The serial number that the next storage will have at least.
   package static var upcomingSerial: UInt64 { nextSerial.load(ordering: .relaxed) }
 
-  /// Makes room for more bytes, after those that there are: new memory, which the tensors over this storage see.
-  ///
-  /// - Throws: `TensorError` with code `allocationFailed` where the system has none to give.
-  package func grow(toByteCount wanted: Int) throws(TensorError) {
-    guard wanted > byteCount, let old = baseAddress else { return }
-    var address: UnsafeMutableRawPointer?
-    guard posix_memalign(&address, 64, wanted) == 0, let address else {
-      throw TensorError(.allocationFailed, "could not allocate \(wanted) bytes")
-    }
-    address.copyMemory(from: old, byteCount: byteCount)
-    deallocator?(old)
-    (baseAddress, byteCount, deallocator) = (address, wanted, { free($0) })
-  }
-
   deinit {
     if let baseAddress { deallocator?(baseAddress) }
   }

@@ -131,6 +131,18 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     return self
   }
 
+  /// How gradients flow through the in-place variant, where that finds them better from what it wrote than from what was
+  /// there.
+  ///
+  /// - Precondition: There is an in-place variant.
+  func inPlaceDerivative(
+    saving saved: [String], _ formula: @escaping @Sendable (DerivativeContext) throws -> Tensor?
+  ) -> OperatorDefinition {
+    inPlace.derivative = []
+    _ = inPlace.derivative(saving: saved, formula)
+    return self
+  }
+
   /// Replaces a call's arguments before it is recorded, captured or executed, as a condition by the indices where it holds.
   func rewritingArguments(_ rewrite: @escaping @Sendable (OperatorCall) throws -> [Value]) -> OperatorDefinition {
     argumentRewrite = rewrite

@@ -4,7 +4,8 @@ import TensorCore
 
 extension OperatorLibrary {
   static let selection = [
-    whereSelf, whereScalarSelf, whereScalarOther, whereScalar, maskedFill, maskedFillScalar, lerp, lerpScalar, addcmul,
+    whereSelf, whereScalarSelf, whereScalarOther, whereScalar, maskedFill, maskedFillScalar, nanToNum, lerp, lerpScalar,
+    addcmul,
     addcdiv,
   ]
 
@@ -47,6 +48,24 @@ extension OperatorLibrary {
   public static let maskedFillScalar = masked("masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor")
     .derivative(of: "self", saving: ["mask"]) { try $0.gradient.maskedFill($0.tensor("mask"), 0) }
     .inPlaceVariant()
+
+  /// NaN and the infinities replaced: unless said otherwise, by 0 and the largest and smallest finite numbers.
+  public static let nanToNum = pointwise(
+    "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor"
+  ) { x, call in
+    let dtype = try call.reference(0).dtype
+    guard dtype.isFloatingPoint else { return x[0] }
+    func number(_ position: Int, else other: Double) throws -> ScalarExpression {
+      .constant(.double(try call.optionalScalar(position)?.doubleValue ?? other))
+    }
+    let infinity = ScalarExpression.constant(.double(.infinity))
+    let isInfinite = ScalarExpression.unary(.absolute, x[0]) .== infinity
+    let limit = select(
+      x[0] .> 0, try number(2, else: dtype.greatestFinite), try number(3, else: -dtype.greatestFinite))
+    return select(.unary(.isNaN, x[0]), try number(1, else: 0), select(isInfinite, limit, x[0]))
+  }
+  .derivative(saving: ["self"]) { try $0.gradient * $0.tensor("self").isFinite() }
+  .inPlaceVariant()
 
   /// self + weight · (end - self)
   public static let lerp = pointwise(
@@ -104,11 +123,7 @@ extension OperatorLibrary {
           throw OperatorError(
             .shape, call.target.name, "value must be a number or a tensor without dimensions, got shape \(value.sizes)")
         }
-        guard let kind = call.arguments[2].reference?.dtype ?? call.arguments[2].scalar?.dtype,
-          TypePromotion.canCast(kind, to: dtype) || (dtype == .bool && !kind.isFloatingPoint)
-        else {
-          throw OperatorError(.dtype, call.target.name, "a value \(call.arguments[2]) does not fit into \(dtype)")
-        }
+        try call.checkNumber(2, fits: dtype)
       }
     ) { x, _ in select(x[1], x[2], x[0]) }
   }
@@ -146,6 +161,15 @@ extension Tensor {
     let value = value.operandValue
     let operation = value.scalar == nil ? OperatorLibrary.maskedFill : OperatorLibrary.maskedFillScalar
     return try operation.inPlace(.reference(self), .reference(mask), value)
+  }
+
+  /// NaN and the infinities replaced: unless said otherwise, by 0 and the largest and smallest finite numbers.
+  public func nanToNum(nan: Double = 0, positiveInfinity: Double? = nil, negativeInfinity: Double? = nil) throws
+    -> Tensor
+  {
+    try OperatorLibrary.nanToNum(
+      .reference(self), .double(nan), positiveInfinity.map { .double($0) } ?? .none,
+      negativeInfinity.map { .double($0) } ?? .none)
   }
 
   /// self + weight · (end - self)
