@@ -138,7 +138,7 @@ struct CaptureInterpretation {
         try write(functional, arguments, to: tensor, node)
       }
       return .reference(tensor)
-    case .kernel, .host, .composite:
+    case .kernel, .host, .copy, .composite:
       guard !target.mutates else {
         throw OperatorError(
           .notImplemented, target.name, "writes to its arguments in a way that has no functional counterpart")

@@ -128,6 +128,11 @@ struct ViewReplay {
 
   private func baseWritten(through view: AliasView, _ step: ViewStep, _ mutated: Tensor) throws -> Tensor {
     let base = try restored(view.base, for: step.target)
+    guard base.dtype == mutated.dtype else {
+      throw OperatorError(
+        .notImplemented, step.target.name,
+        "looks at memory of \(base.dtype) as \(mutated.dtype), and cannot be written to; clone it first")
+    }
     guard base.layout.isNonOverlappingAndDense else {
       throw OperatorError(
         .notImplemented, step.target.name,

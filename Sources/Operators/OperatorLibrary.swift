@@ -2,9 +2,9 @@ import GraphIR
 
 /// The ATen operators. Each is a `static let` in the file of its family, under its ATen name.
 public enum OperatorLibrary {
-  /// Every operator, in-place variants included.
+  /// Every operator, in-place and copying variants included.
   public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap {
-    [$0, $0.inPlaceVariantDefinition].compactMap(\.self)
+    [$0, $0.inPlaceVariantDefinition, $0.copyVariantDefinition].compactMap(\.self)
   }
 
   // An operator that is missing here does not exist for text forms; a test compares the list with the schemas.
@@ -17,6 +17,7 @@ public enum OperatorLibrary {
     padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     historyGrafts,
+    scatters, indexedWrites, flatIndexing, diagonals, stacking, interleaving, reversing, triangleIndices,
   ]
 
   /// Operators by name, for text forms.

@@ -10,7 +10,7 @@ enum InPlaceExecution {
     switch functional.implementation {
     case .kernel(let rule, _), .host(let rule, _): shape = rule
     case .view(let rule): return try changeLayout(of: destination, to: rule(functionalCall)[0], functional, call)
-    case .inPlace, .composite:
+    case .copy, .inPlace, .composite:
       throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
     }
     guard let meta = try shape(functionalCall)[0] else {
@@ -33,7 +33,7 @@ enum InPlaceExecution {
         let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
         try body(functionalCall, [temporary])
         try EagerKernels.copy(temporary, to: destination)
-      case .view, .inPlace, .composite: break
+      case .view, .copy, .inPlace, .composite: break
       }
     }
     destination.storage.bumpVersion()

@@ -2,9 +2,9 @@ import GraphIR
 import LoopIR
 import TensorCore
 
-// Tensors put together, repeated and reversed.
+// Tensors put together and repeated.
 extension OperatorLibrary {
-  static let joining = [cat, concat, stack, hstack, vstack, repeated, tile, flip, roll]
+  static let joining = [cat, concat, stack, repeated, tile]
 
   /// Tensors one after another along a dimension, in their common type. Empty ones of one dimension have no say.
   public static let cat = OperatorDefinition(
@@ -77,22 +77,6 @@ extension OperatorLibrary {
       return .reference(try Tensor.cat(tensors.map { try $0.unsqueeze(dimension) }, dimension: dimension))
     })
 
-  /// Tensors side by side: along the second dimension, or the only one.
-  public static let hstack = OperatorDefinition(
-    "hstack(Tensor[] tensors) -> Tensor",
-    .composite { call in
-      let tensors = try call.tensors(0).map { $0.rank == 0 ? try $0.reshape([1]) : $0 }
-      return .reference(try Tensor.cat(tensors, dimension: tensors.first?.rank == 1 ? 0 : 1))
-    })
-
-  /// Tensors one below another, vectors as rows.
-  public static let vstack = OperatorDefinition(
-    "vstack(Tensor[] tensors) -> Tensor",
-    .composite { call in
-      let tensors = try call.tensors(0).map { $0.rank < 2 ? try $0.reshape([1, -1]) : $0 }
-      return .reference(try Tensor.cat(tensors, dimension: 0))
-    })
-
   /// The tensor so many times along each dimension; new dimensions come in front.
   public static let repeated = OperatorDefinition(
     "repeat(Tensor self, SymInt[] repeats) -> Tensor",
@@ -136,48 +120,6 @@ extension OperatorLibrary {
       let missing = Swift.max(0, input.rank - counts.count)
       return .reference(try repeated(.reference(input), Value([SymInt](repeating: 1, count: missing) + counts)))
     })
-
-  /// The elements in reverse order along dimensions.
-  public static let flip: OperatorDefinition = OperatorDefinition(
-    "flip(Tensor self, int[] dims) -> Tensor",
-    .kernel(
-      shape: { call in
-        let input = try call.tensor(0)
-        _ = try call.distinctDimensions(1, rank: input.rank)
-        return [TensorMeta(dtype: input.dtype, layout: input.layout.copied(), device: input.device)]
-      },
-      lowering: { call, results, builder in
-        var input = try call.reference(0)
-        for dimension in try call.distinctDimensions(1, rank: input.sizes.count) where !input.sizes.isEmpty {
-          input.offset += (input.sizes[dimension] - 1) * input.strides[dimension]
-          input.strides[dimension].negate()
-        }
-        builder.copy(input, to: results[0])
-      })
-  )
-  .derivative { try flip(.reference($0.gradient), $0["dims"]) }
-
-  /// The elements moved along dimensions, those that fall out at the end coming in at the start; without dimensions, along
-  /// the flattened tensor.
-  public static let roll = OperatorDefinition(
-    "roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor",
-    .composite { call in
-      let (input, shifts) = (try call.tensor(0), try call.ints(1))
-      let dimensions = try call.ints(2)
-      if dimensions.isEmpty && shifts.count == 1 {
-        return .reference(try input.reshape([-1]).rolled(by: shifts[0], along: 0).reshape(input.sizes))
-      }
-      guard shifts.count == dimensions.count else {
-        throw OperatorError(
-          .argument, call.target.name, "needs one shift per dimension, got \(shifts) for \(dimensions)")
-      }
-      var result = input
-      for (shift, dimension) in zip(shifts, dimensions) {
-        let dimension = try call.target.normalizedDimension(dimension, rank: input.rank, parameter: "dims")
-        result = try result.rolled(by: shift, along: dimension)
-      }
-      return .reference(result === input ? try input.clone() : result)
-    })
 }
 
 extension Call {
@@ -206,15 +148,6 @@ extension Tensor {
   /// Sizes [0], which `cat` accepts beside tensors of any rank.
   fileprivate var isLegacyEmpty: Bool { sizes == [0] }
 
-  fileprivate func rolled(by shift: Int, along dimension: Int) throws -> Tensor {
-    let size = rank == 0 ? 1 : shape[dimension]
-    let shift = size == 0 ? 0 : (shift % size + size) % size
-    if shift == 0 { return self }
-    let cut = size - shift
-    return try Tensor.cat(
-      [slice(dimension, from: cut, to: size), slice(dimension, from: 0, to: cut)], dimension: dimension)
-  }
-
   /// Tensors one after another along a dimension.
   public static func cat(_ tensors: [Tensor], dimension: Int = 0) throws -> Tensor {
     try OperatorLibrary.cat(.list(tensors.map { .reference($0) }), Value(dimension))
@@ -230,14 +163,4 @@ extension Tensor {
     try OperatorLibrary.repeated(.reference(self), Value(counts))
   }
   public func repeated(_ counts: [Int]) throws -> Tensor { try repeated([SymInt](counts)) }
-
-  /// The elements in reverse order along dimensions.
-  public func flip(_ dimensions: [Int]) throws -> Tensor {
-    try OperatorLibrary.flip(.reference(self), Value(dimensions))
-  }
-
-  /// The elements moved by `shifts` along dimensions, around the end.
-  public func roll(_ shifts: [Int], _ dimensions: [Int]) throws -> Tensor {
-    try OperatorLibrary.roll(.reference(self), Value(shifts), Value(dimensions))
-  }
 }

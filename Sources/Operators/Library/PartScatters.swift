@@ -112,7 +112,7 @@ extension OperatorLibrary {
         },
         lowering: { call, results, builder in
           builder.copy(try call.reference(0), to: results[0])
-          builder.copy(try call.reference(1), to: try results[0].viewed(part, of: call))
+          builder.copy(try call.reference(1), to: try results[0].viewed(part, of: call, at: 2))
         }))
   }
 
@@ -138,20 +138,20 @@ extension OperatorLibrary {
           let gradient = try call.reference(0)
           if part == .unfold {
             try builder.accumulate(in: results[0]) { sum, builder in
-              builder.pointwise([gradient], to: try sum.viewed(part, of: call), mode: .accumulate) { $0[0] }
+              builder.pointwise([gradient], to: try sum.viewed(part, of: call, at: 2), mode: .accumulate) { $0[0] }
             }
           } else {
             builder.fill(results[0], 0)
-            builder.copy(gradient, to: try results[0].viewed(part, of: call))
+            builder.copy(gradient, to: try results[0].viewed(part, of: call, at: 2))
           }
         }))
   }
 }
 
 extension Operand {
-  /// The part that the arguments of a call from 2 on name.
-  fileprivate func viewed(_ part: PartView, of call: LoweringCall) throws -> Operand {
-    let place = try part.layout(of: Layout(sizes: [SymInt](sizes), strides: [SymInt](strides)), call, at: 2)
+  /// The part that the arguments of a call from a position on name.
+  func viewed(_ part: PartView, of call: LoweringCall, at position: Int) throws -> Operand {
+    let place = try part.layout(of: Layout(sizes: [SymInt](sizes), strides: [SymInt](strides)), call, at: position)
     return viewed(as: place.sizes.values, strides: place.strides.values, offset: offset + place.offset.value)
   }
 }
