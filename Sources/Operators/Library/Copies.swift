@@ -30,7 +30,7 @@ extension OperatorLibrary {
         }
         return [
           TensorMeta(
-            dtype: destination.dtype, layout: destination.layout.copied(), device: destination.device)
+            dtype: destination.dtype, layout: destination.layout.copiedWithGaps, device: destination.device)
         ]
       },
       lowering: { call, results, builder in builder.copy(try call.reference(1), to: results[0]) })
@@ -136,7 +136,7 @@ extension OperatorLibrary {
 
 extension Call {
   /// - Throws: `OperatorError` where the format does not fit the number of dimensions.
-  fileprivate func fittingMemoryFormat(_ position: Int, rank: Int) throws -> MemoryFormat? {
+  func fittingMemoryFormat(_ position: Int, rank: Int) throws -> MemoryFormat? {
     guard let format = try optionalMemoryFormat(position) else { return nil }
     let needed = [MemoryFormat.channelsLast: 4, .channelsLast3D: 5][format]
     guard needed == nil || needed == rank else {

@@ -46,10 +46,8 @@ extension OperatorLibrary {
     try indexFill(.reference(d.gradient), d["dim"], d["index"], .int(0))
   }
   .derivative(of: "value", saving: ["index"]) { d in
-    let gradient = d.gradient
-    let size = gradient.rank == 0 ? 1 : gradient.shape[try d.call.dimension(1, rank: gradient.rank)]
-    if size == 0 { return nil }
-    return try indexSelect(.reference(gradient), d["dim"], .reference(d.tensor("index").remainder(size))).sum()
+    let isFilled = try indexFill(.reference(d.gradient.zerosLike(dtype: .bool)), d["dim"], d["index"], .bool(true))
+    return try isFilled.selecting(d.gradient, 0.0).sum()
   }
   .inPlaceVariant()
 
@@ -99,13 +97,14 @@ extension OperatorLibrary {
           } else if let value = call.arguments[3].reference {
             guard value.rank == 0 else { throw call.mismatch(3, "a tensor without dimensions") }
           } else {
-            _ = try call.scalar(3)
+            _ = try call.scalar(3, fitting: input.dtype)
           }
           _ = try rule.reduction(call)
           if !names.isEmpty, input.dtype == .bool {
             throw OperatorError(.dtype, call.target.name, "is not defined for bool")
           }
-          return [TensorMeta(dtype: input.dtype, layout: input.layout.copied(), device: input.device)]
+          let layout = takesSource ? Layout(contiguous: input.sizes) : input.layout.copied()
+          return [TensorMeta(dtype: input.dtype, layout: layout, device: input.device)]
         },
         lowering: { call, results, builder in
           let dimension = try call.dimension(1, rank: results[0].sizes.count)
@@ -115,7 +114,7 @@ extension OperatorLibrary {
             if let operand = call.arguments[3].reference {
               .operand(operand)
             } else {
-              .number(try call.scalar(3).converted(to: results[0].dtype))
+              .number(try call.scalar(3, fitting: results[0].dtype))
             }
           try builder.scatter(source, into: results[0], of: call, by: rule) { result in
             let result = result.asVector

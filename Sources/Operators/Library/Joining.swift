@@ -34,7 +34,10 @@ extension OperatorLibrary {
           }
           sizes[dimension] += tensor.sizes[dimension]
         }
-        return [TensorMeta(dtype: promotion.result ?? first.dtype, sizes: sizes, device: first.device)]
+        let format = first.layout.suggestedFormat
+        let isCommon = tensors.allSatisfy { $0.layout.suggestedFormat == format }
+        let layout = Layout(contiguous: sizes).copied(format: isCommon ? format : .contiguous)
+        return [TensorMeta(dtype: promotion.result ?? first.dtype, layout: layout, device: first.device)]
       },
       lowering: { call, results, builder in
         let rank = results[0].sizes.count
@@ -64,18 +67,36 @@ extension OperatorLibrary {
   /// Tensors of one shape along a new dimension.
   public static let stack = OperatorDefinition(
     "stack(Tensor[] tensors, int dim=0) -> Tensor",
-    .composite { call in
-      let tensors = try call.tensors(0)
-      guard let first = tensors.first else {
-        throw OperatorError(.argument, call.target.name, "needs at least one tensor")
-      }
-      if let other = tensors.first(where: { $0.sizes != first.sizes }) {
-        throw OperatorError(
-          .shape, call.target.name, "tensors must have one shape, got \(first.sizes) and \(other.sizes)")
-      }
-      let dimension = try call.dimension(1, rank: first.rank + 1)
-      return .reference(try Tensor.cat(tensors.map { try $0.unsqueeze(dimension) }, dimension: dimension))
-    })
+    .kernel(
+      shape: { call in
+        let tensors = try call.tensors(0)
+        guard let first = tensors.first else {
+          throw OperatorError(.argument, call.target.name, "needs at least one tensor")
+        }
+        if let other = tensors.first(where: { $0.sizes != first.sizes }) {
+          throw OperatorError(
+            .shape, call.target.name, "tensors must have one shape, got \(first.sizes) and \(other.sizes)")
+        }
+        var promotion = TypePromotion()
+        for tensor in tensors { promotion.add(tensor.dtype, rank: tensor.rank) }
+        var sizes = first.sizes
+        sizes.insert(SymInt(tensors.count), at: try call.dimension(1, rank: first.rank + 1))
+        let meta = TensorMeta(dtype: promotion.result ?? first.dtype, sizes: sizes, device: first.device)
+        _ = try meta.layout.requiredByteCount(meta.dtype)
+        return [meta]
+      },
+      lowering: { call, results, builder in
+        let dimension = try call.dimension(1, rank: results[0].sizes.count)
+        for (index, tensor) in try call.references(0).enumerated() {
+          let place = results[0].narrowed(dimension, from: index, length: 1)
+          let rest = place.sizes.indices.filter { $0 != dimension }
+          builder.copy(tensor, to: place.permuted(rest))
+        }
+      })
+  )
+  .derivative(of: "tensors") { d -> [Value] in
+    [.list(try d.gradient.unbind(d.call.int(1)).map { .reference($0) })]
+  }
 
   /// The tensor so many times along each dimension; new dimensions come in front.
   public static let repeated = OperatorDefinition(

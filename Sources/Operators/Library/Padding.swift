@@ -20,7 +20,14 @@ extension OperatorLibrary {
           throw OperatorError(
             .shape, call.target.name, "padding \(try call.ints(1)) crops more than the sizes \(input.sizes) have")
         }
-        return [TensorMeta(dtype: input.dtype, sizes: sizes, device: input.device)]
+        _ = try call.scalar(2, fitting: input.dtype)
+        // What is cropped alone is a copy of a part; what is padded has the order of dimensions that the strides suggest.
+        let crops = padding.allSatisfy { $0.before <= 0 && $0.after <= 0 }
+        let layout =
+          crops
+          ? Layout(sizes: sizes, strides: input.strides).copied()
+          : Layout(contiguous: sizes).copied(format: input.layout.suggestedFormat)
+        return [TensorMeta(dtype: input.dtype, layout: layout, device: input.device)]
       },
       lowering: { call, results, builder in
         var (source, target) = (try call.reference(0), results[0])

@@ -107,7 +107,7 @@ extension OperatorLibrary {
             throw OperatorError(.shape, call.target.name, "the part reaches outside the tensor")
           }
           return [
-            TensorMeta(dtype: input.dtype, layout: input.layout.copied(), device: input.device)
+            TensorMeta(dtype: input.dtype, layout: input.layout.copiedWithGaps, device: input.device)
           ]
         },
         lowering: { call, results, builder in

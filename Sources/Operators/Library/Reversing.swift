@@ -28,25 +28,26 @@ extension OperatorLibrary {
 
   /// The elements moved along dimensions, those that fall out at the end coming in at the start; without dimensions, along
   /// the flattened tensor.
-  public static let roll = OperatorDefinition(
-    "roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor",
-    .composite { call in
-      let (input, shifts) = (try call.tensor(0), try call.ints(1))
-      let dimensions = try call.ints(2)
-      if dimensions.isEmpty && shifts.count == 1 {
-        return .reference(try input.reshape([-1]).rolled(by: shifts[0], along: 0).reshape(input.sizes))
-      }
-      guard shifts.count == dimensions.count else {
-        throw OperatorError(
-          .argument, call.target.name, "needs one shift per dimension, got \(shifts) for \(dimensions)")
-      }
-      var result = input
-      for (shift, dimension) in zip(shifts, dimensions) {
-        let dimension = try call.target.normalizedDimension(dimension, rank: input.rank, parameter: "dims")
-        result = try result.rolled(by: shift, along: dimension)
-      }
-      return .reference(result === input ? try input.clone() : result)
-    })
+  public static let roll: OperatorDefinition = OperatorDefinition.decomposed(
+    "roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor"
+  ) { call in
+    let (input, shifts) = (try call.tensor(0), try call.ints(1))
+    let dimensions = try call.ints(2)
+    if dimensions.isEmpty && shifts.count == 1 {
+      return .reference(try input.reshape([-1]).rolled(by: shifts[0], along: 0).reshape(input.sizes))
+    }
+    guard shifts.count == dimensions.count, !shifts.isEmpty else {
+      throw OperatorError(
+        .argument, call.target.name, "needs one shift per dimension, got \(shifts) for \(dimensions)")
+    }
+    var result = input
+    for (shift, dimension) in zip(shifts, dimensions) {
+      let dimension = try call.target.normalizedDimension(dimension, rank: input.rank, parameter: "dims")
+      result = try result.rolled(by: shift, along: dimension)
+    }
+    return .reference(result === input ? try input.clone(memoryFormat: .contiguous) : result)
+  }
+  .derivative { d in try roll(.reference(d.gradient), Value(d.call.ints(1).map { 0 &- $0 }), d["dims"]) }
 
   /// Quarter turns in the plane of two dimensions, from the first toward the second.
   public static let rot90: OperatorDefinition = OperatorDefinition.decomposed(

@@ -65,21 +65,6 @@ struct ScatterRule: Sendable {
   func includesSelf(_ call: Call<some Any>) throws -> Bool { try includesSelf.map(call.bool) ?? true }
 }
 
-extension DType {
-  /// A number that no element is above.
-  fileprivate var highest: Scalar {
-    switch self {
-    case .bool: .bool(true)
-    case .uint8: .int(Int(UInt8.max))
-    case .int8: .int(Int(Int8.max))
-    case .int16: .int(Int(Int16.max))
-    case .int32: .int(Int(Int32.max))
-    case .int64: .int(Int.max)
-    case .float16, .bfloat16, .float32, .float64: .double(.infinity)
-    }
-  }
-}
-
 extension LoopBuilder {
   /// Copies argument 0 to `result`, unless they are one, and scatters `source` to it as a rule says.
   ///

@@ -94,11 +94,12 @@ extension OperatorLibrary {
             try call.checkSource(source, covers: index, of: input)
           } else {
             _ = try call.scalar(3)
+            if !index.layout.isEmpty { _ = try call.scalar(3, fitting: input.dtype) }
           }
           if try rule.reduction(call) == .mean, input.dtype == .bool {
             throw OperatorError(.dtype, call.target.name, "a mean is not defined for bool")
           }
-          return [TensorMeta(dtype: input.dtype, layout: input.layout.copied(), device: input.device)]
+          return [TensorMeta(dtype: input.dtype, sizes: input.sizes, device: input.device)]
         },
         lowering: { call, results, builder in
           let indices = try call.reference(2)
@@ -111,7 +112,7 @@ extension OperatorLibrary {
             operand.sizes = indices.asVector.sizes
             source = .operand(operand)
           } else {
-            source = .number(try call.scalar(3).converted(to: results[0].dtype))
+            source = .number(try call.scalar(3, fitting: results[0].dtype))
           }
           try builder.scatter(source, into: results[0], of: call, by: rule) {
             $0.asVector.indexed(dimension, by: indices.asVector)

@@ -56,7 +56,7 @@ extension OperatorLibrary {
     .composite { call in
       let tensors = try call.tensors(0)
       let sizes = try call.target.broadcast(tensors.map(\.sizes))
-      return .list(try tensors.map { .reference(try $0.expand(sizes)) })
+      return .list(try tensors.map { .reference($0.sizes == sizes ? $0 : try $0.expand(sizes)) })
     })
 
   /// Vectors, each along a dimension of its own, expanded to the shape of all.

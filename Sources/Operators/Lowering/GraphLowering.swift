@@ -225,13 +225,8 @@ private struct GraphLoweringWriter {
     if isReturned {
       return external(.result(dtype: meta.dtype, elementCount: meta.layout.elementRange.upperBound), meta)
     }
-    // Temporaries are dense in the order of dimensions that the metadata has.
-    let order = meta.layout.sizes.indices.sorted {
-      let (a, b) = (meta.layout.strides[$0], meta.layout.strides[$1])
-      return a != b ? a > b : $0 < $1
-    }
-    let dense = builder.temporary(meta.dtype, order.map { meta.sizes[$0].value })
-    return dense.permuted(order.indices.map { place in order.firstIndex(of: place) ?? place })
+    let memory = builder.temporary(meta.dtype, [meta.layout.elementRange.upperBound])
+    return memory.viewed(as: meta.layout.sizes.values, strides: meta.layout.strides.values, offset: 0)
   }
 
   /// The results in the structure that the metadata has: a result that the call does not give is none.
