@@ -89,7 +89,9 @@ extension OperatorLibrary {
   ) throws -> Value {
     let input = try call.tensor(0)
     let layout = input.layout.copied(format: format ?? .preserve)
-    let keepsLayout = format == nil || format == .preserve || input.layout.isSameInMemory(as: layout)
+    let keepsLayout =
+      format == nil || format == .preserve || format == input.layout.suggestedFormat
+      || input.layout.isSameInMemory(as: layout)
     if !copies && keepsLayout && (dtype ?? input.dtype) == input.dtype { return call.arguments[0] }
     return .reference(
       try toCopy(
@@ -103,11 +105,11 @@ extension OperatorLibrary {
     .composite { call in
       let input = try call.tensor(0)
       let format = try call.fittingMemoryFormat(1, rank: input.rank) ?? .contiguous
+      let layout = input.layout.copied(format: format == .preserve ? .contiguous : format)
+      if input.layout.isSameInMemory(as: layout) { return call.arguments[0] }
       guard format != .preserve else {
         throw OperatorError(.argument, call.target.name, "'preserve' is not an order of dimensions")
       }
-      let layout = input.layout.copied(format: format)
-      if input.layout.isSameInMemory(as: layout) { return call.arguments[0] }
       return .reference(try clone(call.arguments[0], .memoryFormat(format)))
     })
 

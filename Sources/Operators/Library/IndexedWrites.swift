@@ -107,6 +107,8 @@ extension OperatorLibrary {
           return [TensorMeta(dtype: input.dtype, layout: layout, device: input.device)]
         },
         lowering: { call, results, builder in
+          // Whatever the indices, nothing is added to nothing.
+          if fixed == .sum && results[0].elementCount == 0 { return }
           let dimension = try call.dimension(1, rank: results[0].sizes.count)
           let indices = try call.reference(2).asVector
           let alpha = try schema.index(of: "alpha").map(call.scalar) ?? 1

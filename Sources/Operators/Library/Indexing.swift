@@ -80,7 +80,9 @@ extension OperatorLibrary {
       if input.rank > 0 { common[place] = input.sizes[place] }
       let wide = try input.expand(common)
       if input.rank > 0 { common[place] = index.sizes[place] }
-      return .reference(try gather(.reference(wide), Value(place), .reference(index.expand(common))))
+      // Indices count around the end, any number of times.
+      let size = input.rank > 0 ? input.shape[place] : 1
+      return .reference(try gather(.reference(wide), Value(place), .reference(index.expand(common).remainder(size))))
     })
 }
 

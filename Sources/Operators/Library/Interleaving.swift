@@ -11,7 +11,8 @@ extension OperatorLibrary {
     .host(
       shape: { call in
         let repeats = try call.tensor(0)
-        try call.checkIndex(0, allows: [.int64, .int32])
+        try call.checkIndex(0, allows: [.int64, .int32, .int16, .int8, .uint8])
+        if repeats.layout.isEmpty { return [TensorMeta(dtype: repeats.dtype, sizes: repeats.sizes, device: repeats.device)] }
         guard repeats.rank == 1 else {
           throw OperatorError(.shape, call.target.name, "'repeats' must be a vector, got sizes \(repeats.sizes)")
         }
@@ -27,18 +28,8 @@ extension OperatorLibrary {
             .argument, call.target.name,
             "argument 'output_size' must be \(counts.reduce(0, +)), got \(results[0].elementCount)")
         }
-        guard let address = results[0].dataAddress else { return }
-        var next = 0
-        for (place, count) in counts.enumerated() {
-          for _ in 0..<count {
-            if results[0].dtype == .int64 {
-              address.assumingMemoryBound(to: Int64.self)[next] = Int64(place)
-            } else {
-              address.assumingMemoryBound(to: Int32.self)[next] = Int32(place)
-            }
-            next += 1
-          }
-        }
+        let places = counts.enumerated().flatMap { [Int](repeating: $0.offset, count: $0.element) }
+        try EagerKernels.copy(Tensor(places, shape: results[0].shape), to: results[0])
       })
   )
   .notDifferentiable()
