@@ -42,7 +42,8 @@ extension OperatorLibrary {
 
   /// A number as a tensor without dimensions.
   public static let scalarTensor = created(
-    "scalar_tensor(Scalar s, *, \(factoryOptions)) -> Tensor", dtypeAt: 1, layout: { _ in Layout(contiguous: []) }, value: 0
+    "scalar_tensor(Scalar s, *, \(factoryOptions)) -> Tensor", dtypeAt: 1, layout: { _ in Layout(contiguous: []) },
+    value: 0
   ) { .constant(try $0.scalar(0)) }
 
   /// The identity matrix, [n, n].

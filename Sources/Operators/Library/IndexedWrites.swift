@@ -93,7 +93,8 @@ extension OperatorLibrary {
           let (input, count) = (try call.tensor(0), try call.indexCount(allows: indices))
           let dimension = try call.dimension(1, rank: input.rank)
           if takesSource {
-            try call.checkSlices(of: input, along: dimension, count: count, isLenient: fixed == .replace && names.isEmpty)
+            try call.checkSlices(
+              of: input, along: dimension, count: count, isLenient: fixed == .replace && names.isEmpty)
           } else if let value = call.arguments[3].reference {
             guard value.rank == 0 else { throw call.mismatch(3, "a tensor without dimensions") }
           } else {

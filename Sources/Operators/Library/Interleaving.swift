@@ -12,7 +12,9 @@ extension OperatorLibrary {
       shape: { call in
         let repeats = try call.tensor(0)
         try call.checkIndex(0, allows: [.int64, .int32, .int16, .int8, .uint8])
-        if repeats.layout.isEmpty { return [TensorMeta(dtype: repeats.dtype, sizes: repeats.sizes, device: repeats.device)] }
+        if repeats.layout.isEmpty {
+          return [TensorMeta(dtype: repeats.dtype, sizes: repeats.sizes, device: repeats.device)]
+        }
         guard repeats.rank == 1 else {
           throw OperatorError(.shape, call.target.name, "'repeats' must be a vector, got sizes \(repeats.sizes)")
         }
@@ -67,7 +69,8 @@ extension OperatorLibrary {
       guard !overflow, try call.optionalInt(3).map({ $0 == total }) ?? true else {
         throw OperatorError(
           .argument, call.target.name,
-          "\(count) times the size \(size) of dimension \(dimension) is not what 'output_size' says, or no memory holds it")
+          "\(count) times the size \(size) of dimension \(dimension) is not what 'output_size' says, or no memory holds it"
+        )
       }
       var sizes = input.sizes
       sizes.insert(SymInt(count), at: dimension + 1)
@@ -82,7 +85,8 @@ extension Call where Reference == Tensor {
     let input = try tensor(0)
     guard let dimension = try optionalInt(2) else { return (try input.reshape([-1]), 0) }
     guard input.rank > 0 else {
-      throw OperatorError(.index, target.name, "a tensor without dimensions has no dimension \(dimension) to repeat along")
+      throw OperatorError(
+        .index, target.name, "a tensor without dimensions has no dimension \(dimension) to repeat along")
     }
     return (input, try target.normalizedDimension(dimension, rank: input.rank))
   }
@@ -107,7 +111,8 @@ extension Call where Reference == Tensor {
       let (sum, overflow) = total.addingReportingOverflow(count)
       guard count >= 0, !overflow else {
         throw OperatorError(
-          .argument, target.name, "argument 'repeats' must hold no negative number, nor more than memory holds; got \(count)")
+          .argument, target.name,
+          "argument 'repeats' must hold no negative number, nor more than memory holds; got \(count)")
       }
       total = sum
     }

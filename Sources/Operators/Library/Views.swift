@@ -151,7 +151,8 @@ extension Layout {
       result.sizes[last] *= ratio
       // The stride of a dimension of size 1 may be anything: it has no say.
       for dimension in 0..<last {
-        result.strides[dimension] = SymInt(strides[dimension].value.multipliedReportingOverflow(by: ratio.value).partialValue)
+        result.strides[dimension] = SymInt(
+          strides[dimension].value.multipliedReportingOverflow(by: ratio.value).partialValue)
       }
       result.offset *= ratio
     } else {
