@@ -120,7 +120,9 @@ struct ViewReplay {
       try !parent.eagerMeta.layout.mayOverlapItself
     else { return (view.base, try baseWritten(through: view, step, mutated)) }
     var source = try read(parent)
-    if view.value.storage === source.storage, view.value.layout == source.layout { return (parent, mutated) }
+    if view.value.storage === source.storage, view.value.layout == source.layout, view.value.dtype == source.dtype {
+      return (parent, mutated)
+    }
     if step.target === OperatorLibrary.unfold { source = try detachedFromInputs(source) }
     let call = OperatorCall(step.target, [.reference(source)] + step.arguments.map { $0.widened() })
     return (parent, try inverse(call, source, mutated, step.resultIndex))

@@ -3,9 +3,7 @@ import GraphIR
 /// The ATen operators. Each is a `static let` in the file of its family, under its ATen name.
 public enum OperatorLibrary {
   /// Every operator, in-place and copying variants included.
-  public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap {
-    [$0, $0.inPlaceVariantDefinition, $0.copyVariantDefinition].compactMap(\.self)
-  }
+  public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap { [$0] + $0.variants }
 
   // An operator that is missing here does not exist for text forms; a test compares the list with the schemas.
   private static let families: [[OperatorDefinition]] = [
@@ -21,19 +19,31 @@ public enum OperatorLibrary {
   ]
 
   /// Operators by name, for text forms.
-  public static let table: any OperatorTable = Table(all)
+  public static let table: any OperatorTable = Table(operators: definitions(all))
+
+  /// Operators by name, operators of one's own and their variants among them, for text forms.
+  ///
+  /// - Throws: `OperatorError` where two have one name.
+  public static func table(including custom: [OperatorDefinition]) throws -> any OperatorTable {
+    var operators = definitions(all)
+    for definition in custom.flatMap({ [$0] + $0.variants })
+    where operators.updateValue(definition, forKey: definition.name) != nil {
+      throw OperatorError(.argument, definition.name, "is defined twice")
+    }
+    return Table(operators: operators)
+  }
+
+  private static func definitions(_ definitions: [OperatorDefinition]) -> [OperatorName: any Operator] {
+    var operators: [OperatorName: any Operator] = [GetItem.shared.name: GetItem.shared]
+    for definition in definitions {
+      let previous = operators.updateValue(definition, forKey: definition.name)
+      precondition(previous == nil, "\(definition.name) is defined twice")
+    }
+    return operators
+  }
 
   private struct Table: OperatorTable {
-    private let operators: [OperatorName: any Operator]
-
-    init(_ definitions: [OperatorDefinition]) {
-      var operators: [OperatorName: any Operator] = [GetItem.shared.name: GetItem.shared]
-      for definition in definitions {
-        let previous = operators.updateValue(definition, forKey: definition.name)
-        precondition(previous == nil, "\(definition.name) is defined twice")
-      }
-      self.operators = operators
-    }
+    let operators: [OperatorName: any Operator]
 
     func lookup(_ name: OperatorName) -> (any Operator)? { operators[name] }
   }

@@ -73,6 +73,19 @@ final class CompiledFamiliesTests: XCTestCase {
     }
   }
 
+  func testMemoryAsAnotherDType() throws {
+    let body = { (x: Tensor) in
+      let copy = try x.clone()
+      try copy.select(0, 1).view(.int32).fill_(0x4000_0000)
+      return try copy.view(.float64).view(.int16).to(.float32)
+    }
+    let x = try Tensor((0..<12).map { Float($0) }, shape: [3, 4])
+    XCTAssertEqual(try aotFunction(body)(x).elements(as: Float.self), try body(x).elements(as: Float.self))
+    let view = try aotFunction { (x: Tensor) in try x.slice(0, from: 1).view(.int32) }(x)
+    XCTAssert(view.storage === x.storage)
+    XCTAssertEqual(view.dtype, .int32)
+  }
+
   func testCopiesOfViews() throws {
     try check([[4, 3], [4, 3]]) { x, w in
       let part = try (x * w).tanh()

@@ -255,9 +255,9 @@ final class OperatorGradientTests: XCTestCase {
 
   func testCopiesOfViews() throws {
     let copies: [(OperatorDefinition, [Value])] = [
-      (OperatorLibrary.permute.copying, [Value([1, 0])]), (OperatorLibrary.viewCopy, [Value([6])]),
+      (OperatorLibrary.permute.copying, [.list([.int(1), .int(0)])]), (OperatorLibrary.viewCopy, [.list([.int(6)])]),
       (OperatorLibrary.narrowCopy, [.int(1), .int(-2), .int(2)]),
-      (OperatorLibrary.asStrided.copying, [Value([2, 2]), Value([1, 1])]),
+      (OperatorLibrary.asStrided.copying, [.list([.int(2), .int(2)]), .list([.int(1), .int(1)])]),
       (OperatorLibrary.unfold.copying, [.int(1), .int(2), .int(1)]),
     ]
     check(

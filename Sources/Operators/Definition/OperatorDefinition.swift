@@ -27,6 +27,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
   /// Of a view, the operator that gives dense copies in new memory; nil where there is none.
   public private(set) var copyVariantDefinition: OperatorDefinition?
+  /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
+  public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
 
   /// How a call is executed.
@@ -41,6 +43,9 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     case copy(ViewRule)
     /// The functional operator's result, written into the first argument; of a view, its layout given to the first argument.
     case inPlace(of: OperatorDefinition)
+    /// Swift code on whole tensors that writes into the arguments which the schema marks as written to, each a tensor. The
+    /// shape rule gives, and the body gets, the results that are new: those that the schema calls no alias.
+    case mutating(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
     /// Other operators: what autograd and capture see is the calls that `body` makes.
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
@@ -70,6 +75,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.traits = traits
     self.implementation = implementation
     self.mutates = schema.isMutating
+    self.functionalCounterpart = Self.functionalCounterpart(of: schema, implementation)
   }
 
   private init(inPlaceVariantOf functional: OperatorDefinition, base: String?, overload: String?) {
@@ -84,6 +90,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.implementation = .inPlace(of: functional)
     self.derivative = functional.derivative
     self.argumentRewrite = functional.argumentRewrite
+    self.functionalCounterpart = nil
     self.mutates = true
   }
 
@@ -97,6 +104,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.implementation = .copy(rule)
     self.derivative = view.derivative
     self.viewDType = view.viewDType
+    self.functionalCounterpart = nil
     self.mutates = false
     self.decomposition = { call in
       try view.evaluate(call.arguments).map { .reference(try $0.clone(memoryFormat: .contiguous)) }
@@ -107,6 +115,9 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public var mutatesLayoutOnly: Bool {
     if case .inPlace(let functional) = implementation, case .view = functional.implementation { true } else { false }
   }
+
+  /// Whether a call is the calls that it makes: no node of a graph, and nothing with a derivative.
+  public var isComposite: Bool { if case .composite = implementation { true } else { false } }
 
   /// The variant that writes its result into `self`.
   ///
@@ -122,6 +133,11 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public var copying: OperatorDefinition {
     guard let copyVariantDefinition else { preconditionFailure("\(name) has no copying variant") }
     return copyVariantDefinition
+  }
+
+  /// The operators that were derived from this one.
+  var variants: [OperatorDefinition] {
+    [inPlaceVariantDefinition, copyVariantDefinition, functionalCounterpart].compactMap(\.self)
   }
 
   // MARK: - Writing a definition

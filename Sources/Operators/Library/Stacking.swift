@@ -63,7 +63,7 @@ extension OperatorLibrary {
   public static let meshgrid = OperatorDefinition(
     "meshgrid(Tensor[] tensors) -> Tensor[]", .composite { try grid($0, $0.tensors(0)) })
 
-  /// As `meshgrid`; by the indexing "xy", the first two vectors change dimensions.
+  /// As `meshgrid`; by the indexing "xy", the first two vectors lie along each other's dimension.
   public static let meshgridIndexing = OperatorDefinition(
     "meshgrid.indexing(Tensor[] tensors, *, str indexing) -> Tensor[]",
     .composite { call in
@@ -71,7 +71,7 @@ extension OperatorLibrary {
       switch try call.string(1) {
       case "xy" where tensors.count >= 2:
         let swapped = [tensors[1], tensors[0]] + tensors.dropFirst(2)
-        let grids = try grid(call, swapped).references.map { try $0.transpose(0, 1) }
+        let grids = try grid(call, swapped).references
         return .list(([grids[1], grids[0]] + grids.dropFirst(2)).map { .reference($0) })
       case "ij", "xy": return try grid(call, tensors)
       case let other:
@@ -98,8 +98,8 @@ extension OperatorLibrary {
 }
 
 extension Tensor {
-  /// Vectors, each along a dimension of its own, expanded to the shape of all; by the indexing "xy", the first two change
-  /// dimensions.
+  /// Vectors, each along a dimension of its own, expanded to the shape of all; by the indexing "xy", the first two lie along
+  /// each other's dimension.
   public static func meshgrid(_ tensors: [Tensor], indexing: String = "ij") throws -> [Tensor] {
     try OperatorLibrary.meshgridIndexing.several(.list(tensors.map { .reference($0) }), .string(indexing))
   }
