@@ -164,7 +164,8 @@ final class ViewTests: XCTestCase {
         let inverse = try XCTUnwrap(target.viewInverse)(call, source, mutated, index)
         XCTAssertEqual(inverse.shape, shape, "\(target.name)")
         XCTAssertEqual(
-          try inverse.elements(as: Float.self).map(\.bitPattern), try written.elements(as: Float.self).map(\.bitPattern),
+          try inverse.elements(as: Float.self).map(\.bitPattern),
+          try written.elements(as: Float.self).map(\.bitPattern),
           "\(target.name), result \(index)")
       }
     }
