@@ -2,8 +2,8 @@ import GraphIR
 
 /// The ATen operators. Each is a `static let` in the file of its family, under its ATen name.
 public enum OperatorLibrary {
-  /// Every operator, in-place and copying variants included.
-  public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap { [$0] + $0.variants }
+  /// Every operator, in-place, `out` and copying variants included.
+  public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap(\.withVariants)
 
   // An operator that is missing here does not exist for text forms; a test compares the list with the schemas.
   private static let families: [[OperatorDefinition]] = [
@@ -16,6 +16,13 @@ public enum OperatorLibrary {
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     historyGrafts,
     scatters, indexedWrites, flatIndexing, diagonals, stacking, interleaving, reversing, triangleIndices,
+    trigonometric, specialFunctions, floatingPointParts, shifts,
+    rmsNorms, instanceNorms, recurrentCells, recurrentLayers, flashAttention, embeddingBags, metadataReads,
+    featureDropouts,
+    resizing, unsafeIndexing, randomDistributions, multinomials,
+    orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
+    crossProducts, differences,
+    adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
   ]
 
   /// Operators by name, for text forms.
@@ -26,7 +33,7 @@ public enum OperatorLibrary {
   /// - Throws: `OperatorError` where two have one name.
   public static func table(including custom: [OperatorDefinition]) throws -> any OperatorTable {
     var operators = definitions(all)
-    for definition in custom.flatMap({ [$0] + $0.variants })
+    for definition in custom.flatMap(\.withVariants)
     where operators.updateValue(definition, forKey: definition.name) != nil {
       throw OperatorError(.argument, definition.name, "is defined twice")
     }

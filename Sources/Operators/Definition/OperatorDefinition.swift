@@ -17,6 +17,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   package private(set) var auxiliaryResults = PositionSet()
   /// The operator in terms of simpler ones, for a compiler or user that wants those.
   public private(set) var decomposition: (@Sendable (OperatorCall) throws -> Value)?
+  /// Whether the kernel is the decomposition, fused, and not one of the operator's own.
+  public internal(set) var isLoweredByDecomposition = false
   /// For a view: how a write through the view looks from its source; nil where there is no way to say it.
   public private(set) var viewInverse: ViewInverse?
   /// For a view that sees the source's memory as elements of another dtype: which.
@@ -27,6 +29,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
   /// Of a view, the operator that gives dense copies in new memory; nil where there is none.
   public private(set) var copyVariantDefinition: OperatorDefinition?
+  /// The overload that writes its result into an argument `out`; nil where there is none.
+  public private(set) var outVariantDefinition: OperatorDefinition?
   /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
   public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
@@ -72,7 +76,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
 
   public init(schema: OperatorSchema, traits: OperatorTraits = [], _ implementation: Implementation) {
     self.schema = schema
-    self.traits = traits
+    self.traits = CoreATen.contains(schema.name) ? traits.union(.core) : traits
     self.implementation = implementation
     self.mutates = schema.isMutating
     self.functionalCounterpart = Self.functionalCounterpart(of: schema, implementation)
@@ -86,7 +90,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     schema.parameters[0].alias = alias
     schema.returns = [.init(.tensor, alias: alias)]
     self.schema = schema
-    self.traits = functional.traits
+    self.traits = functional.traits.subtracting(.core)
     self.implementation = .inPlace(of: functional)
     self.derivative = functional.derivative
     self.argumentRewrite = functional.argumentRewrite
@@ -135,9 +139,10 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     return copyVariantDefinition
   }
 
-  /// The operators that were derived from this one.
-  var variants: [OperatorDefinition] {
-    [inPlaceVariantDefinition, copyVariantDefinition, functionalCounterpart].compactMap(\.self)
+  /// The operator and the variants defined with it.
+  var withVariants: [OperatorDefinition] {
+    [self, inPlaceVariantDefinition, outVariantDefinition, copyVariantDefinition, functionalCounterpart].compactMap(
+      \.self)
   }
 
   // MARK: - Writing a definition
@@ -164,6 +169,12 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   /// Says what a view sees the source's memory as, where that is not the source's own dtype.
   public func reinterpreting(as dtype: @escaping @Sendable (OperatorCall) throws -> DType) -> OperatorDefinition {
     viewDType = dtype
+    return self
+  }
+
+  /// Adds the overload that writes its result into an argument `out`.
+  public func outVariant(overload: String = "out") -> OperatorDefinition {
+    outVariantDefinition = OutVariant.definition(of: self, overload: overload)
     return self
   }
 

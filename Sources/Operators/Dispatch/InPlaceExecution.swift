@@ -87,7 +87,7 @@ enum InPlaceExecution {
   /// Whether an operand shares memory with the destination other than element by element.
   ///
   /// - Throws: `OperatorError` with code `overlap` where both are dense: each element read may have been overwritten.
-  private static func overlapsPartially(_ operand: Tensor, _ destination: Tensor, _ call: OperatorCall) throws -> Bool {
+  static func overlapsPartially(_ operand: Tensor, _ destination: Tensor, _ call: OperatorCall) throws -> Bool {
     guard operand.storage === destination.storage, operand !== destination else { return false }
     if operand.layout == destination.layout && operand.dtype == destination.dtype { return false }
     if !overlaps(operand, destination) { return false }

@@ -34,8 +34,8 @@ extension OperatorLibrary {
           }
           sizes[dimension] += tensor.sizes[dimension]
         }
-        let format = first.layout.suggestedFormat
-        let isCommon = tensors.allSatisfy { $0.layout.suggestedFormat == format }
+        let format = first.layout.imageFormat
+        let isCommon = tensors.allSatisfy { $0.layout.imageFormat == format }
         let layout = Layout(contiguous: sizes).copied(format: isCommon ? format : .contiguous)
         return [TensorMeta(dtype: promotion.result ?? first.dtype, layout: layout, device: first.device)]
       },

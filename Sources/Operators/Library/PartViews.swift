@@ -97,6 +97,7 @@ extension OperatorLibrary {
     }
     return try storage.asStrided(input.sizes, input.strides, offset: input.offset)
   }
+  .inPlaceVariant()
   .copyVariant()
 
   /// `length` elements of a dimension from `start`.
