@@ -100,6 +100,11 @@ extension Call {
     return value
   }
 
+  public func dtype(_ position: Int) throws -> DType {
+    guard case .dtype(let value) = arguments[position] else { throw mismatch(position, "a dtype") }
+    return value
+  }
+
   public func optionalDType(_ position: Int) throws -> DType? {
     switch arguments[position] {
     case .none: return nil

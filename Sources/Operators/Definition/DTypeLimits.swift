@@ -25,6 +25,19 @@ extension DType {
     }
   }
 
+  /// A number that no element is above.
+  var highest: Scalar {
+    switch self {
+    case .bool: .bool(true)
+    case .uint8: .int(Int(UInt8.max))
+    case .int8: .int(Int(Int8.max))
+    case .int16: .int(Int(Int16.max))
+    case .int32: .int(Int(Int32.max))
+    case .int64: .int(Int.max)
+    case .float16, .bfloat16, .float32, .float64: .double(.infinity)
+    }
+  }
+
   /// Whether a number can become an element without overflow; fractions are cut off. As in PyTorch, every number can be a
   /// bool, and negative ones wrap around to unsigned integers.
   func holds(_ number: Scalar) -> Bool {
@@ -38,6 +51,18 @@ extension DType {
     case .double(let value): return Int(exactly: value.rounded(.towardZero)).map(range.contains) ?? false
     default: return range.contains(number.intValue)
     }
+  }
+}
+
+extension Call {
+  /// The number at a position, as one of a dtype's kind.
+  ///
+  /// - Throws: `OperatorError` where the dtype has no such number. Fractions are cut off, and negative integers wrap in
+  ///   uint8.
+  func scalar(_ position: Int, fitting dtype: DType) throws -> Scalar {
+    let value = try scalar(position)
+    guard dtype.holds(value) else { throw mismatch(position, "a number that fits into \(dtype)") }
+    return value.converted(to: dtype)
   }
 }
 

@@ -20,9 +20,11 @@ extension OperatorLibrary {
           throw OperatorError(
             .shape, call.target.name, "padding \(try call.ints(1)) crops more than the sizes \(input.sizes) have")
         }
+        _ = try call.scalar(2, fitting: input.dtype)
+        // What is cropped alone is a copy of a part; what is padded keeps the memory format.
         if padding.allSatisfy({ $0.before <= 0 && $0.after <= 0 }) {
-          let cropped = Layout(sizes: sizes, strides: input.strides).copied(format: .preserve)
-          return [TensorMeta(dtype: input.dtype, layout: cropped, device: input.device)]
+          let part = Layout(sizes: sizes, strides: input.strides)
+          return [TensorMeta(dtype: input.dtype, layout: part.copied(), device: input.device)]
         }
         return [TensorMeta(sizes, like: input)]
       },

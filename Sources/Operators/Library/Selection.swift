@@ -10,9 +10,14 @@ extension OperatorLibrary {
   ]
 
   /// The elements of `self` where the condition (bool) holds, else of `other`.
-  public static let whereSelf: OperatorDefinition = selected(
-    "where.self(Tensor condition, Tensor self, Tensor other) -> Tensor"
-  )
+  public static let whereSelf: OperatorDefinition = pointwise(
+    "where.self(Tensor condition, Tensor self, Tensor other) -> Tensor", conditions: ["condition"]
+  ) { x, _ in select(x[0], x[1], x[2]) }
+  .rewritingArguments { call in
+    // A condition of bytes is one as well, though of no other integers.
+    guard let condition = call.arguments[0].reference, condition.dtype == .uint8 else { return call.arguments }
+    return [.reference(try condition.ne(0))] + call.arguments.dropFirst()
+  }
   .derivative(of: "self", saving: ["condition"]) { d in
     try whereSelf(d["condition"], .reference(d.gradient), .double(0))
   }
@@ -20,22 +25,17 @@ extension OperatorLibrary {
     try whereSelf(d["condition"], .double(0), .reference(d.gradient))
   }
 
-  public static let whereScalarSelf = selected(
-    "where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor"
-  )
-  .derivative(of: "other", saving: ["condition"]) { d in
-    try whereSelf(d["condition"], .double(0), .reference(d.gradient))
-  }
+  public static let whereScalarSelf = whereNumber(
+    "where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor")
 
-  public static let whereScalarOther = selected(
-    "where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor"
-  )
-  .derivative(of: "self", saving: ["condition"]) { d in
-    try whereSelf(d["condition"], .reference(d.gradient), .double(0))
-  }
+  public static let whereScalarOther = whereNumber(
+    "where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor")
 
-  public static let whereScalar = selected("where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor")
-    .notDifferentiable()
+  public static let whereScalar = whereNumber("where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor")
+
+  private static func whereNumber(_ schema: String) -> OperatorDefinition {
+    OperatorDefinition(schema, .composite { try whereSelf.call($0.arguments) })
+  }
 
   /// `self` with `value`, a tensor without dimensions, where the mask (bool) holds.
   public static let maskedFill = masked("masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor")
@@ -108,12 +108,6 @@ extension OperatorLibrary {
     return try -d.gradient * ((d.tensor("tensor1") * d["value"]) / (divisor * divisor))
   }
   .inPlaceVariant()
-
-  private static func selected(_ schema: String) -> OperatorDefinition {
-    pointwise(schema, operands: ["condition", "self", "other"], conditions: ["condition"]) { x, _ in
-      select(x[0], x[1], x[2])
-    }
-  }
 
   private static func masked(_ schema: String) -> OperatorDefinition {
     pointwise(

@@ -74,6 +74,7 @@ struct OperatorDescription {
     case .kernel: definition.isLoweredByDecomposition ? "decomposed" : "loops"
     case .host: "host"
     case .view: "view"
+    case .copy: "copy of a view"
     case .inPlace(let functional): "in place of \(functional.name)"
     case .mutating: "host, writing"
     case .composite: "composite"
