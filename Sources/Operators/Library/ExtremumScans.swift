@@ -15,7 +15,6 @@ extension OperatorLibrary {
     "cummaxmin_backward(Tensor grad, Tensor input, Tensor indices, int dim) -> Tensor",
     .composite { call in
       let (gradient, input) = (try call.tensor(0), try call.tensor(1))
-      if input.elementCount == 0 { return .reference(input) }
       return .reference(
         try gradient.newZeros(input.sizes).scatterAdd(call.int(3), call.tensor(2), gradient))
     })

@@ -31,7 +31,9 @@ extension OperatorLibrary {
       guard let position = dimensionPosition, !call.arguments[position].isNone else { return nil }
       let input = try call.tensor(0)
       guard input.rank > 0 else { throw call.mismatch(position, "none for a tensor without dimensions") }
-      return try call.dimension(position, rank: input.rank)
+      let dimension = try call.dimension(position, rank: input.rank)
+      // The slices of a tensor of one dimension are its elements.
+      return input.rank == 1 ? nil : dimension
     }
     return OperatorDefinition(
       schema: schema, traits: .dataDependent,

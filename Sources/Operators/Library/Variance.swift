@@ -81,11 +81,14 @@ extension OperatorLibrary {
         if isRoot {
           gradient = try d.result.eq(0).selecting(0.0, gradient / (d.result * 2))
         }
-        let divisor = Swift.max(count - (try d.call.optionalScalar(2)?.doubleValue ?? 1), 0)
+        let divisor = try count - (d.call.optionalScalar(2)?.doubleValue ?? 1)
         let mean = try input.mean(dimensions, keepDimensions: true)
-        // Where nothing divides, PyTorch has ∞ on both sides of the mean.
+        // Where too little divides, PyTorch has ∞ on both sides of the mean of all elements, but not of dimensions that are
+        // named.
+        let namesDimensions = try d.call.optionalInts(1)?.isEmpty == false && input.rank > 0
         let slope =
-          try divisor > 0 ? (input - mean) * (2 / divisor) : input.eq(mean).selecting(Double.nan, Double.infinity)
+          try divisor > 0 || namesDimensions
+          ? (input - mean) * (2 / divisor) : input.eq(mean).selecting(Double.nan, Double.infinity)
         total = try rule.restored(gradient, d) * slope
       }
       if d.gradients.count > 1, let gradient = d.gradients[1] {
