@@ -49,7 +49,7 @@ extension OperatorSample {
       throw failure(.schema, "result \(index) is not the argument that the schema says is given back")
     }
     // An operator may give a view or a copy, as the case may be, where it is made of others.
-    if case .composite = target.implementation { return }
+    if target.isComposite { return }
     if named.isEmpty {
       throw failure(.schema, "result \(index) shares no memory with the argument that the schema says it is a view of")
     }

@@ -98,7 +98,7 @@ struct OperatorSample {
   }
 
   /// Copies to call the operator on: without histories.
-  func copies() throws -> [Tensor] { try noGrad { try MemoryCopy().apply(tensors) } }
+  func copies() throws -> [Tensor] { try noGrad { try tensors.map { try $0.copiedWithMemory() } } }
 
   /// The parameter that a tensor is an argument for.
   func parameter(of tensor: Tensor, among arguments: [Value]) -> OperatorSchema.Parameter? {

@@ -56,7 +56,7 @@ extension LoopCompiler {
       buffer: access.buffer.index, dtype: access.dtype, type: RegisterType(access.dtype), offset: access.offset,
       strides: memory.store(dimensions.map { access.strides[$0] }),
       columnStride: geometry.columnDimension.map { access.strides[$0] } ?? 0, isGroupLevel: draft.level == .group,
-      isUniform: draft.level == .uniform, isAccumulating: draft.isAccumulating, isCoordinate: draft.isCoordinate,
+      isUniform: draft.level == .uniform, mode: draft.mode, isCoordinate: draft.isCoordinate,
       indirectionCount: indirections.count, indirections: memory.store(indirections))
   }
 

@@ -139,7 +139,7 @@ struct CaptureInterpretation {
       }
       return .reference(tensor)
     case .mutating: return try mutate(target, arguments, node)
-    case .kernel, .host, .composite:
+    case .kernel, .host, .copy, .composite:
       guard !target.mutates else {
         throw OperatorError(
           .notImplemented, target.name, "writes to its arguments in a way that has no functional counterpart")

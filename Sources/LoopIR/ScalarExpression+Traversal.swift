@@ -33,6 +33,12 @@ extension ScalarExpression {
     }
   }
 
+  /// The number of the leftmost load among the leaves.
+  public var firstLoad: Int? {
+    if case .load(let number) = self { return number }
+    return children.lazy.compactMap(\.firstLoad).first
+  }
+
   /// The expression with every leaf replaced by what `body` makes of it.
   public func mapLeaves(_ body: (ScalarExpression) -> ScalarExpression) -> ScalarExpression {
     switch self {

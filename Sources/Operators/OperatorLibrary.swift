@@ -2,7 +2,7 @@ import GraphIR
 
 /// The ATen operators. Each is a `static let` in the file of its family, under its ATen name.
 public enum OperatorLibrary {
-  /// Every operator, in-place and `out` variants included.
+  /// Every operator, in-place, `out` and copying variants included.
   public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap(\.withVariants)
 
   // An operator that is missing here does not exist for text forms; a test compares the list with the schemas.
@@ -15,7 +15,16 @@ public enum OperatorLibrary {
     padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     historyGrafts,
+    scatters, indexedWrites, flatIndexing, diagonals, stacking, interleaving, reversing, triangleIndices,
     trigonometric, specialFunctions, floatingPointParts, shifts,
+    rmsNorms, instanceNorms, recurrentCells, recurrentLayers, flashAttention, embeddingBags, metadataReads,
+    featureDropouts,
+    resizing, unsafeIndexing, randomDistributions, multinomials,
+    orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
+    crossProducts, differences,
+    adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
+    logarithms, equality, exponentialUnits, shrinkActivations, gatedActivations, binaryLosses, rankingLosses,
+    distributionLosses, distances, pairDistances,
   ]
 
   /// Operators by name, for text forms.

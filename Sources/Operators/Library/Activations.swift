@@ -5,6 +5,7 @@ import TensorCore
 extension OperatorLibrary {
   static let activations = [
     tanh, tanhBackward, sigmoid, sigmoidBackward, relu, thresholdBackward, gelu, geluBackward, silu, siluBackward,
+    mish, mishBackward,
   ]
 
   /// tanh(x). Integers are promoted to the default floating-point type.
@@ -114,6 +115,29 @@ extension OperatorLibrary {
     return try d.gradient * d["grad_output"] * slope * (2 + x * (1 - 2 * sigmoid))
   }
 
+  /// x · tanh(log(1 + exp(x)))
+  public static let mish = unary("mish(Tensor self) -> Tensor", accepts: .floatingPoint) { $0 * mishGate($0) }
+    .derivative(saving: ["self"]) { try mishBackward(.reference($0.gradient), $0["self"]) }
+    .inPlaceVariant()
+
+  public static let mishBackward: OperatorDefinition = binary(
+    "mish_backward(Tensor grad_output, Tensor self) -> Tensor", accepts: .floatingPoint
+  ) { gradient, x in
+    let gate = mishGate(x)
+    return gradient * (gate + x * logistic(x) * (1 - gate * gate))
+  }
+  .derivative(of: "grad_output", saving: ["self"]) { try mishBackward(.reference($0.gradient), $0["self"]) }
+  .derivative(of: "self", saving: ["grad_output", "self"]) { d in
+    let x = try d.tensor("self")
+    let (sigmoid, gate) = (try x.sigmoid(), try x.softplus().tanh())
+    let slope = try sigmoid * (1 - gate * gate)
+    return try d.gradient * d["grad_output"] * slope * (2 + x * (1 - sigmoid - 2 * gate * sigmoid))
+  }
+
+  private static func mishGate(_ x: ScalarExpression) -> ScalarExpression {
+    .unary(.tanh, .unary(.log1p, .unary(.exp, x)))
+  }
+
   static func logistic(_ x: ScalarExpression) -> ScalarExpression { .unary(.sigmoid, x) }
 
   private static func isGeluApproximate<Reference>(_ call: Call<Reference>, at position: Int) throws -> Bool {
@@ -141,6 +165,7 @@ extension Tensor {
   public func tanh() throws -> Tensor { try OperatorLibrary.tanh(.reference(self)) }
   public func sigmoid() throws -> Tensor { try OperatorLibrary.sigmoid(.reference(self)) }
   public func relu() throws -> Tensor { try OperatorLibrary.relu(.reference(self)) }
+  public func mish() throws -> Tensor { try OperatorLibrary.mish(.reference(self)) }
   public func silu() throws -> Tensor { try OperatorLibrary.silu(.reference(self)) }
   public func gelu(approximate: GELUApproximation = .none) throws -> Tensor {
     try OperatorLibrary.gelu(.reference(self), .string(approximate.rawValue))
@@ -149,5 +174,6 @@ extension Tensor {
   @discardableResult public func tanh_() throws -> Tensor { try OperatorLibrary.tanh.inPlace(.reference(self)) }
   @discardableResult public func sigmoid_() throws -> Tensor { try OperatorLibrary.sigmoid.inPlace(.reference(self)) }
   @discardableResult public func relu_() throws -> Tensor { try OperatorLibrary.relu.inPlace(.reference(self)) }
+  @discardableResult public func mish_() throws -> Tensor { try OperatorLibrary.mish.inPlace(.reference(self)) }
   @discardableResult public func silu_() throws -> Tensor { try OperatorLibrary.silu.inPlace(.reference(self)) }
 }

@@ -158,16 +158,7 @@ private struct DivisionKernel: Sendable {
   @Sendable func lower(_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws {
     if try !computingDType(call).isFloatingPoint, let divisor = call.arguments[1].reference, results[0].elementCount > 0
     {
-      let name = call.target.name
-      let isZero = builder.temporary(.bool, [])
-      builder.rows(
-        [divisor], of: divisor.sizes, over: Array(divisor.sizes.indices),
-        reductions: [.init(.any, .load(0) .== 0, dtype: .bool)], outer: [(isZero, .reduced(0))])
-      builder.append(
-        .host(
-          HostKernel(name: "check divisor", inputs: [isZero], outputs: []) { inputs, _ in
-            if inputs[0].load(as: Bool.self) { throw Self.divisionByZero(name) }
-          }))
+      builder.refuse(Self.divisionByZero(call.target.name), where: .load(0) .== 0, in: divisor)
     }
     try kernel.lower(call, results, &builder)
   }

@@ -1,12 +1,13 @@
 import EagerAutograd
 import TensorCore
 
-/// Copies of tensors with the same layouts over copies of all their memory: they may be written to, and gradients go to the
-/// originals.
-package struct MemoryCopy: DifferentiableFunction {
-  package init() {}
+extension Tensor {
+  /// A copy with the same layout over a copy of all the memory: it may be written to, and its gradient goes to this tensor.
+  package func copiedWithMemory() throws -> Tensor { try MemoryCopy()(self) }
+}
 
-  package func forward(_ inputs: [Tensor], _ context: FunctionContext) throws -> [Tensor] {
+private struct MemoryCopy: DifferentiableFunction {
+  func forward(_ inputs: [Tensor], _ context: FunctionContext) throws -> [Tensor] {
     try inputs.map { input in
       guard let source = input.storage.baseAddress else {
         throw TensorError(.noMemory, "a fake tensor has no elements to copy")
@@ -17,5 +18,5 @@ package struct MemoryCopy: DifferentiableFunction {
     }
   }
 
-  package func backward(_ gradients: [Tensor?], _ context: FunctionContext) -> [Tensor?] { gradients }
+  func backward(_ gradients: [Tensor?], _ context: FunctionContext) -> [Tensor?] { gradients }
 }
