@@ -242,7 +242,7 @@ struct LoopCompiler {
     }
     let (x, y) = try pair(a, b, hint: operation.isComparison ? nil : hint)
     let type = registers[x.register].type
-    if type.isFloatingPoint, operation.isBitwise {
+    guard operation.isDefined(for: type) else {
       throw LoopError(.unsupported, "\(operation.rawValue) of \(x.dtype) numbers")
     }
     var instruction = Instruction(opcode: .binary, type: type)

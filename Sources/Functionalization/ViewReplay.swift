@@ -73,7 +73,7 @@ struct ViewReplay {
   /// A base in the very layout that the captured program's has.
   private func restored(_ base: AliasView, for target: OperatorDefinition) throws -> Tensor {
     let layout = base.memory.eager.layout
-    if let restored = try read(base).strided(like: layout), restored.layout == layout { return restored }
+    if let restored = try read(base).relaid(like: layout), restored.layout == layout { return restored }
     throw OperatorError(
       .notImplemented, target.name,
       "looks at memory that was written to and has strides \(layout.strides); only dense memory can be")

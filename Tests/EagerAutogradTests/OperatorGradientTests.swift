@@ -32,6 +32,11 @@ final class OperatorGradientTests: XCTestCase {
         ("exp2", { try $0[0].exp2() }), ("expm1", { try $0[0].expm1() }), ("sin", { try $0[0].sin() }),
         ("cos", { try $0[0].cos() }), ("tan", { try $0[0].tan() }), ("sinh", { try $0[0].sinh() }),
         ("cosh", { try $0[0].cosh() }), ("tanh", { try $0[0].tanh() }), ("erf", { try $0[0].erf() }),
+        ("erfc", { try $0[0].erfc() }), ("atan", { try $0[0].atan() }), ("asinh", { try $0[0].asinh() }),
+        ("sinc", { try $0[0].sinc() }), ("lgamma", { try $0[0].lgamma() }), ("digamma", { try $0[0].digamma() }),
+        ("polygamma", { try $0[0].polygamma(2) }), ("asin", { try ($0[0] / 2).asin() }),
+        ("acos", { try ($0[0] / 2).acos() }), ("atanh", { try ($0[0] / 2).atanh() }),
+        ("erfinv", { try ($0[0] / 2).erfinv() }), ("copysign", { try $0[0].copysign(-1) * $0[0] }),
         ("sigmoid", { try $0[0].sigmoid() }), ("relu", { try $0[0].relu() }), ("gelu", { try $0[0].gelu() }),
         ("gelu tanh", { try $0[0].gelu(approximate: .tanh) }), ("silu", { try $0[0].silu() }),
         ("elu", { try $0[0].elu() }), ("softplus", { try $0[0].softplus() }),
@@ -47,7 +52,7 @@ final class OperatorGradientTests: XCTestCase {
       [
         ("log", { try $0[0].log() }), ("log1p", { try $0[0].log1p() }), ("log2", { try $0[0].log2() }),
         ("log10", { try $0[0].log10() }), ("sqrt", { try $0[0].sqrt() }), ("rsqrt", { try $0[0].rsqrt() }),
-        ("pow 0.5", { try $0[0].pow(0.5) }),
+        ("pow 0.5", { try $0[0].pow(0.5) }), ("acosh", { try ($0[0] + 1).acosh() }),
       ])
   }
 
@@ -55,7 +60,8 @@ final class OperatorGradientTests: XCTestCase {
     let programs: [(String, Program)] = [
       ("add", { try $0[0] + $0[1] }), ("sub", { try $0[0] - $0[1] }), ("mul", { try $0[0] * $0[1] }),
       ("div", { try $0[0] / $0[1] }), ("maximum", { try $0[0].maximum($0[1]) }),
-      ("minimum", { try $0[0].minimum($0[1]) }),
+      ("minimum", { try $0[0].minimum($0[1]) }), ("atan2", { try $0[0].atan2($0[1]) }),
+      ("hypot", { try $0[0].hypot($0[1]) }), ("copysign", { try $0[0].copysign($0[1]) * $0[1] }),
       ("where", { try $0[0].gt(0).selecting($0[0] * 2, $0[1]) }),
       ("lerp", { try $0[0].lerp($0[1], weight: 0.3) }), ("addcmul", { try $0[0].addcmul($0[0], $0[1], value: 2) }),
       ("addcdiv", { try $0[0].addcdiv($0[0], $0[1], value: 2) }),

@@ -17,12 +17,18 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   package private(set) var auxiliaryResults = PositionSet()
   /// The operator in terms of simpler ones, for a compiler or user that wants those.
   public private(set) var decomposition: (@Sendable (OperatorCall) throws -> Value)?
+  /// Whether the kernel is the decomposition, fused, and not one of the operator's own.
+  public internal(set) var isLoweredByDecomposition = false
   /// For a view: how a write through the view looks from its source; nil where there is no way to say it.
   public private(set) var viewInverse: ViewInverse?
   /// What a call's arguments are replaced by before anything else looks at them; nil where they stay.
   private(set) var argumentRewrite: (@Sendable (OperatorCall) throws -> [Value])?
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
+  /// The overload that writes its result into an argument `out`; nil where there is none.
+  public private(set) var outVariantDefinition: OperatorDefinition?
+  /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
+  public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
 
   /// How a call is executed.
@@ -35,6 +41,9 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     case view(ViewRule)
     /// The functional operator's result, written into the first argument; of a view, its layout given to the first argument.
     case inPlace(of: OperatorDefinition)
+    /// Swift code on whole tensors that writes into the arguments which the schema marks as written to, each a tensor. The
+    /// shape rule gives, and the body gets, the results that are new: those that the schema calls no alias.
+    case mutating(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
     /// Other operators: what autograd and capture see is the calls that `body` makes.
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
@@ -61,9 +70,10 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
 
   public init(schema: OperatorSchema, traits: OperatorTraits = [], _ implementation: Implementation) {
     self.schema = schema
-    self.traits = traits
+    self.traits = CoreATen.contains(schema.name) ? traits.union(.core) : traits
     self.implementation = implementation
     self.mutates = schema.isMutating
+    self.functionalCounterpart = Self.functionalCounterpart(of: schema, implementation)
   }
 
   private init(inPlaceVariantOf functional: OperatorDefinition, base: String?, overload: String?) {
@@ -74,10 +84,11 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     schema.parameters[0].alias = alias
     schema.returns = [.init(.tensor, alias: alias)]
     self.schema = schema
-    self.traits = functional.traits
+    self.traits = functional.traits.subtracting(.core)
     self.implementation = .inPlace(of: functional)
     self.derivative = functional.derivative
     self.argumentRewrite = functional.argumentRewrite
+    self.functionalCounterpart = nil
     self.mutates = true
   }
 
@@ -86,12 +97,20 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     if case .inPlace(let functional) = implementation, case .view = functional.implementation { true } else { false }
   }
 
+  /// Whether a call is the calls that it makes: no node of a graph, and nothing with a derivative.
+  public var isComposite: Bool { if case .composite = implementation { true } else { false } }
+
   /// The variant that writes its result into `self`.
   ///
   /// - Precondition: The operator has one.
   public var inPlace: OperatorDefinition {
     guard let inPlaceVariantDefinition else { preconditionFailure("\(name) has no in-place variant") }
     return inPlaceVariantDefinition
+  }
+
+  /// The operator and the variants defined with it.
+  var withVariants: [OperatorDefinition] {
+    [self, inPlaceVariantDefinition, outVariantDefinition, functionalCounterpart].compactMap(\.self)
   }
 
   // MARK: - Writing a definition
@@ -103,6 +122,12 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   ///   - overload: Its overload name, where that is another than the functional operator's.
   public func inPlaceVariant(named base: String? = nil, overload: String? = nil) -> OperatorDefinition {
     inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, base: base, overload: overload)
+    return self
+  }
+
+  /// Adds the overload that writes its result into an argument `out`.
+  public func outVariant(overload: String = "out") -> OperatorDefinition {
+    outVariantDefinition = OutVariant.definition(of: self, overload: overload)
     return self
   }
 

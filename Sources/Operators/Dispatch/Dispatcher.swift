@@ -72,9 +72,22 @@ public enum Dispatcher {
       return pack(results, target)
     case .host(let shape, let body):
       let (results, isFake) = try allocate(shape(call), for: call)
-      if !isFake { try body(call, results.compactMap(\.self)) }
+      if !isFake { try runBody(body, call, results) }
       return pack(results, target)
+    case .mutating(let shape, let body):
+      return try MutatingExecution.run(call) {
+        let (results, isFake) = try allocate(shape(call), for: call)
+        if !isFake { try runBody(body, call, results) }
+        return results
+      }
     }
+  }
+
+  /// Runs an operator's own code, out of autograd's sight: autograd has the operator's derivative.
+  private static func runBody(
+    _ body: (OperatorCall, [Tensor]) throws -> Void, _ call: OperatorCall, _ results: [Tensor?]
+  ) throws {
+    try DispatchContext.current.withGrad(false) { () throws in try body(call, results.compactMap(\.self)) }
   }
 
   private static func makeViews(_ call: OperatorCall, layouts: [Layout]) throws -> [Tensor] {

@@ -10,7 +10,7 @@ enum InPlaceExecution {
     switch functional.implementation {
     case .kernel(let rule, _), .host(let rule, _): shape = rule
     case .view(let rule): return try changeLayout(of: destination, to: rule(functionalCall)[0], functional, call)
-    case .inPlace, .composite:
+    case .inPlace, .mutating, .composite:
       throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
     }
     guard let meta = try shape(functionalCall)[0] else {
@@ -33,7 +33,7 @@ enum InPlaceExecution {
         let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
         try body(functionalCall, [temporary])
         try EagerKernels.copy(temporary, to: destination)
-      case .view, .inPlace, .composite: break
+      case .view, .inPlace, .mutating, .composite: break
       }
     }
     destination.storage.bumpVersion()
@@ -77,7 +77,7 @@ enum InPlaceExecution {
   /// Whether an operand shares memory with the destination other than element by element.
   ///
   /// - Throws: `OperatorError` with code `overlap` where both are dense: each element read may have been overwritten.
-  private static func overlapsPartially(_ operand: Tensor, _ destination: Tensor, _ call: OperatorCall) throws -> Bool {
+  static func overlapsPartially(_ operand: Tensor, _ destination: Tensor, _ call: OperatorCall) throws -> Bool {
     guard operand.storage === destination.storage, operand !== destination else { return false }
     if operand.layout == destination.layout && operand.dtype == destination.dtype { return false }
     if !overlaps(operand, destination) { return false }

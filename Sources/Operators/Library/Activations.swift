@@ -56,8 +56,8 @@ extension OperatorLibrary {
     check: { call, _ in _ = try isGeluApproximate(call, at: 1) }
   ) { x, call in
     let x = x[0]
-    if try isGeluApproximate(call, at: 1) { return 0.5 * x * (1 + .unary(.tanh, geluInner(x))) }
-    return x * 0.5 * (1 + .unary(.erf, x * rootOfHalf))
+    if try isGeluApproximate(call, at: 1) { return x * approximateDistribution(x) }
+    return x * .unary(.ndtr, x)
   }
   .derivative(saving: ["self"]) { try geluBackward(.reference($0.gradient), $0["self"], $0["approximate"]) }
   .inPlaceVariant()
@@ -68,13 +68,12 @@ extension OperatorLibrary {
   ) { x, call in
     let (gradient, x) = (x[0], x[1])
     if try isGeluApproximate(call, at: 2) {
-      let tanh = ScalarExpression.unary(.tanh, geluInner(x))
-      let slope = geluScale * (1 + 3 * geluCubic * x * x)
-      return gradient * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * slope)
+      let distribution = approximateDistribution(x)
+      let slope = 2 * geluScale * (1 + 3 * geluCubic * x * x)
+      return gradient * (distribution + x * (distribution * (1 - distribution)) * slope)
     }
-    let distribution = 0.5 * (1 + .unary(.erf, x * rootOfHalf))
     let density = normalDensity * .unary(.exp, -0.5 * x * x)
-    return gradient * (distribution + x * density)
+    return gradient * (.unary(.ndtr, x) + x * density)
   }
   .derivative(of: "grad_output", saving: ["self"]) { d in
     try geluBackward(.reference(d.gradient), d["self"], d["approximate"])
@@ -95,7 +94,7 @@ extension OperatorLibrary {
 
   /// x · sigmoid(x), also known as swish.
   public static let silu = unary("silu(Tensor self) -> Tensor", accepts: .floatingPoint) {
-    $0 / (1 + .unary(.exp, -$0))
+    $0 * logistic($0)
   }
   .derivative(saving: ["self"]) { try siluBackward(.reference($0.gradient), $0["self"]) }
   .inPlaceVariant()
@@ -137,7 +136,7 @@ extension OperatorLibrary {
     .unary(.tanh, .unary(.log1p, .unary(.exp, x)))
   }
 
-  static func logistic(_ x: ScalarExpression) -> ScalarExpression { .unary(.reciprocal, 1 + .unary(.exp, -x)) }
+  static func logistic(_ x: ScalarExpression) -> ScalarExpression { .unary(.sigmoid, x) }
 
   private static func isGeluApproximate<Reference>(_ call: Call<Reference>, at position: Int) throws -> Bool {
     switch try call.string(position) {
@@ -147,14 +146,13 @@ extension OperatorLibrary {
     }
   }
 
-  // √(2/π) · (x + 0.044715 x³)
-  private static func geluInner(_ x: ScalarExpression) -> ScalarExpression {
-    geluScale * (x + geluCubic * x * x * x)
+  // (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2, as a sigmoid: no digits are lost where it is small.
+  private static func approximateDistribution(_ x: ScalarExpression) -> ScalarExpression {
+    logistic(2 * geluScale * (x + geluCubic * x * x * x))
   }
 
   private static let geluScale: ScalarExpression = 0.797_884_560_802_865_4
   private static let geluCubic: ScalarExpression = 0.044715
-  private static let rootOfHalf: ScalarExpression = 0.707_106_781_186_547_6
   private static let normalDensity: ScalarExpression = 0.398_942_280_401_432_7
 }
 

@@ -204,12 +204,7 @@ extension Call where Reference == Tensor {
   /// - Throws: `OperatorError` with code `dataDependent` while a function is captured.
   fileprivate func flags() throws -> [Bool] {
     let input = try tensor(0)
-    guard !input.isFake else {
-      throw OperatorError(
-        .dataDependent, target.name,
-        "the number of elements depends on values that are not known while a function is captured; use 'where' or"
-          + " 'masked_fill', which keep the shape")
-    }
+    try refuseUnknownElements(of: input, instead: "use 'where' or 'masked_fill', which keep the shape")
     let flags = try Tensor(uninitialized: Layout(contiguous: input.sizes), dtype: .bool)
     try EagerKernels.copy(input, to: flags)
     return try flags.elements()

@@ -6,6 +6,7 @@ extension OperatorLibrary {
   static let creation = [
     empty, emptyStrided, zeros, ones, full, scalarTensor, eye, eyeRectangular, emptyLike, zerosLike, onesLike, fullLike,
     newEmpty, newEmptyStrided, newZeros, newOnes, newFull,
+    emptyPermuted,
   ]
 
   // What is created without a dtype is float32, or what the number it is filled with is.
@@ -21,6 +22,19 @@ extension OperatorLibrary {
   public static let emptyStrided = created(
     "empty_strided(SymInt[] size, SymInt[] stride, *, \(factoryOptions)) -> Tensor", dtypeAt: 2,
     layout: { try stridedLayout($0, at: 0) }
+  ) { _ in 0 }
+
+  /// New memory in which the dimensions lie in the order given, outermost first.
+  public static let emptyPermuted = created(
+    "empty_permuted(SymInt[] size, int[] physical_layout, *, \(factoryOptions)) -> Tensor", dtypeAt: 2,
+    layout: { call in
+      let (sizes, order) = (try call.symInts(0), try call.ints(1))
+      guard order.sorted() == Array(sizes.indices) else { throw call.mismatch(1, "each dimension of \(sizes) once") }
+      let dense = Layout.contiguousStrides(order.map { sizes[$0] })
+      var strides = sizes
+      for (place, dimension) in order.enumerated() { strides[dimension] = dense[place] }
+      return Layout(sizes: sizes, strides: strides)
+    }
   ) { _ in 0 }
 
   public static let zeros = created(

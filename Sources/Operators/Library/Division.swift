@@ -71,15 +71,17 @@ extension OperatorLibrary {
   .inPlaceVariant()
 
   /// The remainder that goes with division rounded toward zero: it has the dividend's sign.
-  public static let fmod = dividing("fmod.Tensor(Tensor self, Tensor other) -> Tensor") { truncatedRemainder($0, $1) }
-    .derivative(of: "self") { $0.gradient }
-    .derivative(of: "other", saving: ["self", "other"]) { d in
-      try -d.gradient * divMode(d["self"], d["other"], .string("trunc"))
-    }
-    .inPlaceVariant()
+  public static let fmod = dividing("fmod.Tensor(Tensor self, Tensor other) -> Tensor") {
+    .binary(.truncatedRemainder, $0, $1)
+  }
+  .derivative(of: "self") { $0.gradient }
+  .derivative(of: "other", saving: ["self", "other"]) { d in
+    try -d.gradient * divMode(d["self"], d["other"], .string("trunc"))
+  }
+  .inPlaceVariant()
 
   public static let fmodScalar = dividing("fmod.Scalar(Tensor self, Scalar other) -> Tensor") {
-    truncatedRemainder($0, $1)
+    .binary(.truncatedRemainder, $0, $1)
   }
   .derivative { $0.gradient }
   .inPlaceVariant()
@@ -127,12 +129,6 @@ extension OperatorLibrary {
   private static func divisorGradient(_ d: DerivativeContext) throws -> Tensor {
     let other = try d.tensor("other")
     return try -d.gradient * (d["self"].dividedBy(other) / other)
-  }
-
-  // Both sides positive, the floored remainder is the truncated one.
-  private static func truncatedRemainder(_ x: ScalarExpression, _ y: ScalarExpression) -> ScalarExpression {
-    let magnitude = ScalarExpression.binary(.remainder, .unary(.absolute, x), .unary(.absolute, y))
-    return select(x .< 0, -magnitude, magnitude)
   }
 }
 

@@ -93,6 +93,7 @@ extension OperatorLibrary {
     }
     return try storage.asStrided(input.sizes, input.strides, offset: input.offset)
   }
+  .inPlaceVariant()
 
   /// `length` elements of a dimension from `start`.
   public static let narrow = OperatorDefinition(

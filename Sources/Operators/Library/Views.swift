@@ -89,12 +89,13 @@ extension OperatorLibrary {
   .viewInverse { _, _, mutated, _ in mutated }
   .derivative { $0.gradient }
 
-  /// The same elements, through which no gradient flows.
+  /// The same elements, through which no gradient flows. The in-place variant ends the tensor's own history.
   public static let detach = OperatorDefinition(
     "detach(Tensor(a) self) -> Tensor(a)", .view { [try $0.tensor(0).layout] }
   )
   .viewInverse { _, _, mutated, _ in mutated }
   .notDifferentiable()
+  .inPlaceVariant()
 }
 
 extension Call {
@@ -183,4 +184,8 @@ extension Tensor {
 
   /// The same elements in the same memory, out of autograd's sight.
   public func detach() throws -> Tensor { try OperatorLibrary.detach(.reference(self)) }
+
+  /// Makes this tensor one that nothing led to: no gradient flows through it any more.
+  @discardableResult
+  public func detach_() throws -> Tensor { try OperatorLibrary.detach.inPlace(.reference(self)) }
 }

@@ -152,6 +152,9 @@ private struct GraphLoweringWriter {
       let results = try allocate(id, node)
       builder.append(.host(HostKernel(call, results: results, body: body)))
       return packed(results, node)
+    case .mutating:
+      throw OperatorError(
+        .notImplemented, target.name, "writes to its arguments: functionalize the graph before it is lowered")
     case .composite:
       throw OperatorError(.notImplemented, target.name, "is a composite: decompose the graph before it is lowered")
     }
