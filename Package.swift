@@ -10,8 +10,9 @@ func layer(_ name: String, imports: [String] = []) -> Target {
   .target(name: name, dependencies: imports.map { .init(stringLiteral: $0) }, swiftSettings: settings)
 }
 
-func tests(_ name: String, of imports: [String]) -> Target {
-  .testTarget(name: name, dependencies: imports.map { .init(stringLiteral: $0) }, swiftSettings: settings)
+func tests(_ name: String, of imports: [String], exclude: [String] = []) -> Target {
+  .testTarget(
+    name: name, dependencies: imports.map { .init(stringLiteral: $0) }, exclude: exclude, swiftSettings: settings)
 }
 
 // A target imports only targets that stand above it. The stages do not import each other: they meet in AOTArtifacts.
@@ -19,7 +20,7 @@ let kernels = ["TensorCore", "LoopIR", "CPUBackend"]
 let library = kernels + ["GraphIR", "Operators"]
 let artifacts = library + ["EagerAutograd", "AOTArtifacts"]
 let stages = ["Capture", "Functionalization", "JointTracing", "Partitioning", "RuntimeWrappers"]
-let everything = artifacts + stages + ["AOTAutograd", "AOTAutogradTesting"]
+let everything = artifacts + stages + ["AOTAutograd", "AOTAutogradTesting", "Conformance"]
 
 let package = Package(
   name: "AOTAutograd",
@@ -40,6 +41,7 @@ let package = Package(
   ] + stages.map { layer($0, imports: artifacts) } + [
     layer("AOTAutograd", imports: artifacts + stages),
     layer("AOTAutogradTesting", imports: artifacts + stages + ["AOTAutograd"]),
+    layer("Conformance", imports: library + ["EagerAutograd", "AOTAutograd", "AOTAutogradTesting"]),
     .executableTarget(
       name: "aot", dependencies: everything.map { .init(stringLiteral: $0) }, exclude: ["Data/embed.swift"],
       swiftSettings: settings),
@@ -50,6 +52,7 @@ let package = Package(
     tests("EagerAutogradTests", of: library + ["EagerAutograd", "AOTAutogradTesting"]),
     tests("StageTests", of: artifacts + stages),
     tests("AOTAutogradTests", of: everything),
+    tests("ConformanceTests", of: everything, exclude: ["Sample", "sample.py"]),
     tests("CommandLineTests", of: everything + ["aot"]),
   ],
   swiftLanguageModes: [.v6]

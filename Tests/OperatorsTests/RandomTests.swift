@@ -22,7 +22,8 @@ final class RandomTests: XCTestCase {
 
   func testUniformStaysBelowOne() throws {
     for dtype in [DType.float16, .bfloat16, .float32, .float64] {
-      let drawn = try Tensor.rand([4096], dtype: dtype, generator: Generator(seed: 1)).doubles()
+      let drawn = try Tensor.rand([4096], dtype: dtype, generator: Generator(seed: 1)).converted(to: .float64).elements(
+        as: Double.self)
       XCTAssert(drawn.allSatisfy { $0 >= 0 && $0 < 1 }, "\(dtype)")
       XCTAssertEqual(drawn.reduce(0, +) / 4096, 0.5, accuracy: 0.02)
     }
@@ -30,7 +31,7 @@ final class RandomTests: XCTestCase {
 
   func testNormalHasItsMoments() throws {
     let drawn = try Tensor.empty([20000], dtype: .float64).normal_(mean: 2, std: 3, generator: Generator(seed: 5))
-    let values = try drawn.doubles()
+    let values = try drawn.converted(to: .float64).elements(as: Double.self)
     let mean = values.reduce(0, +) / 20000
     XCTAssertEqual(mean, 2, accuracy: 0.1)
     XCTAssertEqual((values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 20000).squareRoot(), 3, accuracy: 0.1)

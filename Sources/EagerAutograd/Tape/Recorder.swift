@@ -9,8 +9,14 @@ enum Recorder {
   /// Everything that can be refused is refused before the call is executed.
   static func record(_ call: OperatorCall) throws -> Value {
     let target = call.target
+    if target === OperatorLibrary.detach.inPlace { return try endHistory(call) }
     let needed = try neededPositions(call)
     if needed.isEmpty { return try Dispatcher.callBelowAutograd(call) }
+    if case .mutating = target.implementation {
+      throw AutogradError(
+        .notDifferentiable, in: target.name,
+        "writes to its arguments and has no derivative; call it inside noGrad { }, or detach what requires a gradient")
+    }
     if target.mutates { try InPlaceRules.check(call) }
 
     var savedArguments = PositionSet()
@@ -24,6 +30,18 @@ enum Recorder {
     let value = try Dispatcher.callBelowAutograd(call)
     try attach(function, to: value, of: call)
     if !savedResults.isEmpty { try save(savedResults, of: value, by: function, call) }
+    return value
+  }
+
+  /// Makes a tensor one that nothing led to.
+  private static func endHistory(_ call: OperatorCall) throws -> Value {
+    let tensor = try call.tensor(0)
+    guard tensor.viewRecord == nil else {
+      throw AutogradError(.viewInPlace, in: call.target.name, "cannot end the history of a view; use detach()")
+    }
+    let value = try Dispatcher.callBelowAutograd(call)
+    tensor.autogradState?.history = nil
+    tensor.autogradState?.isRequired = false
     return value
   }
 

@@ -53,6 +53,13 @@ extension Call {
     return values
   }
 
+  /// As many integers as are asked for, none of which stands for others.
+  func exactInts(_ position: Int, count: Int) throws -> [Int] {
+    let values = try ints(position)
+    guard values.count == count else { throw mismatch(position, "\(count) integers") }
+    return values
+  }
+
   public func bool(_ position: Int) throws -> Bool {
     switch arguments[position] {
     case .bool(let value): return value
@@ -80,8 +87,21 @@ extension Call {
 
   public func double(_ position: Int) throws -> Double { try scalar(position).doubleValue }
 
+  public func doubles(_ position: Int) throws -> [Double] {
+    guard let values = arguments[position].elements else { throw mismatch(position, "a list of numbers") }
+    return try values.map {
+      guard let scalar = $0.scalar else { throw mismatch(position, "a list of numbers") }
+      return scalar.doubleValue
+    }
+  }
+
   public func string(_ position: Int) throws -> String {
     guard case .string(let value) = arguments[position] else { throw mismatch(position, "a string") }
+    return value
+  }
+
+  public func dtype(_ position: Int) throws -> DType {
+    guard case .dtype(let value) = arguments[position] else { throw mismatch(position, "a dtype") }
     return value
   }
 

@@ -4,8 +4,8 @@ import TensorCore
 
 extension OperatorLibrary {
   static let batchNorms = [
-    batchNormFunctional, batchNormNoStatistics, batchNormNoTraining, batchNormLegit, nativeBatchNorm,
-    nativeBatchNormBackward, batchNorm,
+    batchNormFunctional, batchNormNoStatistics, batchNormNoTraining, batchNormLegit, batchNormWithUpdate,
+    batchNormNoUpdate, nativeBatchNorm, nativeBatchNormBackward, batchNormBackward, batchNorm,
   ]
 
   // (x - mean) · invstd · weight + bias per channel, dimension 1 of [N, C, …]. In training mean and variance are the
@@ -41,6 +41,26 @@ extension OperatorLibrary {
     Tensor(b!) running_var, bool training, float momentum, float eps) -> (Tensor, Tensor, Tensor)
     """, .composite { call in .tuple(try updatingRunningStatistics(call)) })
 
+  /// In training. The last result is memory that some devices' backward pass wants: here, none.
+  public static let batchNormWithUpdate = OperatorDefinition(
+    """
+    _batch_norm_with_update(Tensor input, Tensor? weight, Tensor? bias, Tensor(a!) running_mean, \
+    Tensor(b!) running_var, float momentum, float eps) -> (Tensor, Tensor, Tensor, Tensor)
+    """, .composite { try withReserve($0, isTraining: true) })
+
+  /// Outside of training.
+  public static let batchNormNoUpdate = OperatorDefinition(
+    """
+    _batch_norm_no_update(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, \
+    float momentum, float eps) -> (Tensor, Tensor, Tensor, Tensor)
+    """, .composite { try withReserve($0, isTraining: false) })
+
+  private static func withReserve(_ call: OperatorCall, isTraining: Bool) throws -> Value {
+    let arguments = Array(call.arguments[...4]) + [.bool(isTraining)] + call.arguments[5...]
+    let results = try updatingRunningStatistics(OperatorCall(call.target, arguments))
+    return .tuple(results + [.reference(try Tensor.empty([0], dtype: .uint8))])
+  }
+
   /// As PyTorch has it: it updates running statistics although its schema does not say so. Under capture the writes show.
   public static let nativeBatchNorm = OperatorDefinition(
     """
@@ -52,7 +72,17 @@ extension OperatorLibrary {
     """
     batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, Tensor? running_var, bool training, \
     float momentum, float eps, bool cudnn_enabled) -> Tensor
-    """, .composite { call in try updatingRunningStatistics(call)[0] })
+    """,
+    .composite { call in
+      let input = try call.tensor(0)
+      guard input.layout.isEmpty, input.rank >= 2 else { return try updatingRunningStatistics(call)[0] }
+      // There is nothing to take statistics of.
+      _ = try channelCount(call, input)
+      var output = try input.clone()
+      if let weight = try call.optionalTensor(1) { output = try output * weight.perChannel(rank: input.rank) }
+      if let bias = try call.optionalTensor(2) { output = try output + bias.perChannel(rank: input.rank) }
+      return .reference(try output.converted(to: input.dtype))
+    })
 
   /// The gradients for input, weight and bias, those that the mask asks for.
   public static let nativeBatchNormBackward = OperatorDefinition(
@@ -65,16 +95,13 @@ extension OperatorLibrary {
       shape: { call in
         let (gradient, input) = (try call.tensor(0), try call.tensor(1))
         let channels = try channelCount(call, input)
-        guard gradient.sizes == input.sizes else {
-          throw OperatorError(
-            .shape, call.target.name,
-            "a gradient of shape \(gradient.sizes) does not fit an input of shape \(input.sizes)")
-        }
+        try call.checkGradient(gradient, of: input)
         let mask = try call.bools(9)
         guard mask.count == 3 else { throw call.mismatch(9, "3 bools") }
         for position in try call.bool(7) ? [5, 6] : [3, 4] { _ = try call.tensor(position) }
         let parameter = TensorMeta(
-          dtype: try call.optionalTensor(2)?.dtype ?? input.dtype, sizes: [channels], device: input.device)
+          dtype: try call.parameterDType(of: input, normParameters + ["save_mean", "save_invstd"]), sizes: [channels],
+          device: input.device)
         let layout = input.layout.copied(format: .preserve)
         return [
           mask[0] ? TensorMeta(dtype: input.dtype, layout: layout, device: input.device) : nil,
@@ -106,6 +133,14 @@ extension OperatorLibrary {
     return gradients.map { $0.map { .reference($0) } ?? .none }
   }
 
+  /// The same, as `_batch_norm_with_update` and its like name the arguments.
+  public static let batchNormBackward = OperatorDefinition(
+    """
+    batch_norm_backward(Tensor grad_out, Tensor input, Tensor weight, Tensor? running_mean, Tensor? running_var, \
+    Tensor? save_mean, Tensor? save_var, bool update, float eps, bool[3] output_mask, Tensor reserve) \
+    -> (Tensor, Tensor, Tensor)
+    """, .composite { try nativeBatchNormBackward.call(Array($0.arguments[..<10])) })
+
   private static func batchNormKernel(_ text: String) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: text)
     let updatesStatistics = schema.returns.count == 5
@@ -118,9 +153,16 @@ extension OperatorLibrary {
         shape: { call in
           let input = try call.tensor(0)
           let channels = try channelCount(call, input)
-          let usesBatch = try isTraining(call) || meanPosition == nil
-          let parameterDType = try call.optionalTensor(1)?.dtype ?? input.dtype
-          let statistics = TensorMeta(dtype: parameterDType, sizes: [usesBatch ? channels : 0], device: input.device)
+          if meanPosition == nil, try !isTraining(call) {
+            throw call.mismatch(3, "true: there are no running statistics")
+          }
+          let usesBatch = try isTraining(call)
+          guard !usesBatch || !input.layout.isEmpty else {
+            throw OperatorError(.shape, call.target.name, "an input of sizes \(input.sizes) has no statistics")
+          }
+          let statistics = TensorMeta(
+            dtype: try call.parameterDType(of: input, normParameters), sizes: [usesBatch ? channels : 0],
+            device: input.device)
           let output = TensorMeta(
             dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)
           guard updatesStatistics else { return [output, statistics, statistics] }
@@ -136,7 +178,7 @@ extension OperatorLibrary {
           let running = try meanPosition.map { [try call.reference($0), try call.reference($0 + 1)] } ?? []
           let lowering = BatchNormLowering(input: try call.reference(0), weight: try call.optionalReference(1))
           let bias = try call.optionalReference(2)
-          if try isTraining(call) || running.isEmpty {
+          if try isTraining(call) {
             return lowering.forwardWithBatch(
               results, bias: bias, running: running, momentum: momentum, eps: eps, &builder)
           }
@@ -154,7 +196,7 @@ extension OperatorLibrary {
       let running = meanPosition.map { [d.call.arguments[$0], d.call.arguments[$0 + 1]] } ?? [.none, .none]
       return try nativeBatchNormBackward.call([
         .reference(gradient), d["input"], d["weight"], running[0], running[1], .reference(d.results[1]),
-        .reference(d.results[2]), .bool(try isTraining(d.call) || meanPosition == nil),
+        .reference(d.results[2]), .bool(try isTraining(d.call)),
         d.call.arguments[schema.parameters.count - 1], .list(mask),
       ]).elements ?? []
     }
@@ -164,8 +206,9 @@ extension OperatorLibrary {
   private static func updatingRunningStatistics(_ call: OperatorCall) throws -> [Value] {
     let arguments = call.arguments
     guard let mean = try call.optionalTensor(3), let variance = try call.optionalTensor(4) else {
-      guard try call.bool(5) else {
-        throw OperatorError(.argument, call.target.name, "needs running statistics outside of training")
+      guard try call.bool(5), arguments[3].isNone, arguments[4].isNone else {
+        throw OperatorError(
+          .argument, call.target.name, "needs running mean and variance, or neither of them and training")
       }
       return try batchNormNoStatistics.call(Array(arguments[0...2] + arguments[5...7])).elements ?? []
     }
@@ -191,6 +234,8 @@ extension OperatorLibrary {
       mask: try call.bools(9), &builder)
   }
 
+  private static let normParameters = ["weight", "bias", "running_mean", "running_var"]
+
   /// The channels of an input [N, C, …].
   ///
   /// - Throws: `OperatorError` where there is no such dimension, or a parameter or statistic has not one element per channel.
@@ -199,7 +244,7 @@ extension OperatorLibrary {
       throw OperatorError(
         .shape, call.target.name, "needs a floating-point input [N, C, …], got \(input.dtype) \(input.sizes)")
     }
-    for name in ["weight", "bias", "running_mean", "running_var"] {
+    for name in normParameters {
       guard let position = call.target.schema.index(of: name), let tensor = try call.optionalTensor(position) else {
         continue
       }

@@ -3,7 +3,10 @@ import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let copies = [clone, copy, toCopy, to, toOther, typeAs, contiguous, item, localScalarDense]
+  static let copies = [
+    clone, copy, toCopy, to, toOther, typeAs, contiguous, item, localScalarDense,
+    toDevice, toLayout, liftFresh, liftFreshCopy,
+  ]
 
   /// A copy in new memory; without a memory format, dense tensors keep their strides.
   public static let clone = OperatorDefinition(
@@ -30,7 +33,7 @@ extension OperatorLibrary {
         }
         return [
           TensorMeta(
-            dtype: destination.dtype, layout: destination.layout.copied(), device: destination.device)
+            dtype: destination.dtype, layout: destination.layout.copiedWithGaps, device: destination.device)
         ]
       },
       lowering: { call, results, builder in builder.copy(try call.reference(1), to: results[0]) })
@@ -80,20 +83,58 @@ extension OperatorLibrary {
         format: call.fittingMemoryFormat(4, rank: call.tensor(0).rank))
     })
 
+  /// The tensor on a device, in a dtype.
+  public static let toDevice = OperatorDefinition(
+    """
+    to.device(Tensor(a) self, Device device, ScalarType dtype, bool non_blocking=False, bool copy=False, \
+    MemoryFormat? memory_format=None) -> Tensor(a)
+    """,
+    .composite { call in
+      try converted(
+        call, to: call.optionalDType(2), on: call.optionalDevice(1), copies: call.bool(4),
+        format: call.fittingMemoryFormat(5, rank: call.tensor(0).rank))
+    })
+
+  /// The tensor with what is named changed.
+  public static let toLayout = OperatorDefinition(
+    """
+    to.dtype_layout(Tensor(a) self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, \
+    bool? pin_memory=None, bool non_blocking=False, bool copy=False, MemoryFormat? memory_format=None) -> Tensor(a)
+    """,
+    .composite { call in
+      try converted(
+        call, to: call.optionalDType(1), on: call.optionalDevice(3), copies: call.bool(6),
+        format: call.fittingMemoryFormat(7, rank: call.tensor(0).rank))
+    })
+
+  /// A tensor that was just made, as itself.
+  public static let liftFresh = OperatorDefinition(
+    "lift_fresh(Tensor(a) self) -> Tensor(a)", .composite { $0.arguments[0] })
+
+  /// A copy, in row-major order, of a constant of a graph: it may be written to.
+  public static let liftFreshCopy = pointwise("lift_fresh_copy(Tensor self) -> Tensor", isContiguous: true) { x, _ in
+    x[0]
+  }
+  .derivative { $0.gradient }
+
   public static let typeAs = OperatorDefinition(
     "type_as(Tensor self, Tensor other) -> Tensor",
     .composite { try converted($0, to: $0.tensor(1).dtype, copies: false, format: nil) })
 
   private static func converted(
-    _ call: OperatorCall, to dtype: DType?, copies: Bool, format: MemoryFormat?
+    _ call: OperatorCall, to dtype: DType?, on device: Device? = nil, copies: Bool, format: MemoryFormat?
   ) throws -> Value {
     let input = try call.tensor(0)
     let layout = input.layout.copied(format: format ?? .preserve)
-    let keepsLayout = format == nil || format == .preserve || input.layout.isSameInMemory(as: layout)
-    if !copies && keepsLayout && (dtype ?? input.dtype) == input.dtype { return call.arguments[0] }
+    let keepsLayout =
+      format == nil || format == .preserve || format == input.layout.imageFormat
+      || input.layout.isSameInMemory(as: layout)
+    let isThere = (dtype ?? input.dtype) == input.dtype && (device ?? input.device) == input.device
+    if !copies && keepsLayout && isThere { return call.arguments[0] }
     return .reference(
       try toCopy(
-        call.arguments[0], .dtype(dtype ?? input.dtype), .none, .none, .none, .bool(false),
+        call.arguments[0], .dtype(dtype ?? input.dtype), .none, device.map { .device($0) } ?? .none, .none,
+        .bool(false),
         format.map { .memoryFormat($0) } ?? .none))
   }
 
@@ -103,11 +144,11 @@ extension OperatorLibrary {
     .composite { call in
       let input = try call.tensor(0)
       let format = try call.fittingMemoryFormat(1, rank: input.rank) ?? .contiguous
+      let layout = input.layout.copied(format: format == .preserve ? .contiguous : format)
+      if input.layout.isSameInMemory(as: layout) { return call.arguments[0] }
       guard format != .preserve else {
         throw OperatorError(.argument, call.target.name, "'preserve' is not an order of dimensions")
       }
-      let layout = input.layout.copied(format: format)
-      if input.layout.isSameInMemory(as: layout) { return call.arguments[0] }
       return .reference(try clone(call.arguments[0], .memoryFormat(format)))
     })
 
@@ -136,13 +177,23 @@ extension OperatorLibrary {
 
 extension Call {
   /// - Throws: `OperatorError` where the format does not fit the number of dimensions.
-  fileprivate func fittingMemoryFormat(_ position: Int, rank: Int) throws -> MemoryFormat? {
+  func fittingMemoryFormat(_ position: Int, rank: Int) throws -> MemoryFormat? {
     guard let format = try optionalMemoryFormat(position) else { return nil }
-    let needed = [MemoryFormat.channelsLast: 4, .channelsLast3D: 5][format]
-    guard needed == nil || needed == rank else {
+    guard format.rank == nil || format.rank == rank else {
       throw mismatch(position, "a memory format for \(rank) dimensions")
     }
     return format
+  }
+}
+
+extension MemoryFormat {
+  /// The number of dimensions that the format is for; nil for any.
+  var rank: Int? {
+    switch self {
+    case .channelsLast: 4
+    case .channelsLast3D: 5
+    case .contiguous, .preserve: nil
+    }
   }
 }
 
@@ -158,6 +209,10 @@ extension Layout {
     }
   }
 
+  /// The layout of a copy in new memory that keeps the strides with the gaps between elements, but for elements that share
+  /// a place.
+  var copiedWithGaps: Layout { mayOverlapItself ? copied() : Layout(sizes: sizes, strides: strides) }
+
   private var channelsLastStrides: [SymInt] {
     let order = [0] + Array(2..<rank) + [1]
     let dense = Layout.contiguousStrides(order.map { sizes[$0] })
@@ -167,7 +222,7 @@ extension Layout {
   }
 
   /// Whether both put every index at the same place; dimensions of size 1 have no say.
-  fileprivate func isSameInMemory(as other: Layout) -> Bool {
+  func isSameInMemory(as other: Layout) -> Bool {
     isEmpty || sizes.indices.allSatisfy { sizes[$0] == 1 || strides[$0] == other.strides[$0] }
   }
 }

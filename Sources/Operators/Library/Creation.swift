@@ -6,6 +6,7 @@ extension OperatorLibrary {
   static let creation = [
     empty, emptyStrided, zeros, ones, full, scalarTensor, eye, eyeRectangular, emptyLike, zerosLike, onesLike, fullLike,
     newEmpty, newEmptyStrided, newZeros, newOnes, newFull,
+    emptyPermuted,
   ]
 
   // What is created without a dtype is float32, or what the number it is filled with is.
@@ -14,13 +15,29 @@ extension OperatorLibrary {
   public static let empty = created(
     "empty.memory_format(SymInt[] size, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor", dtypeAt: 1,
     layout: { call in
-      Layout(contiguous: try call.symInts(0)).copied(format: try call.optionalMemoryFormat(5) ?? .contiguous)
+      let sizes = try call.symInts(0)
+      let format = try call.fittingMemoryFormat(5, rank: sizes.count) ?? .contiguous
+      guard format != .preserve else { throw call.mismatch(5, "an order of dimensions") }
+      return Layout(contiguous: sizes).copied(format: format)
     }
   ) { _ in 0 }
 
   public static let emptyStrided = created(
     "empty_strided(SymInt[] size, SymInt[] stride, *, \(factoryOptions)) -> Tensor", dtypeAt: 2,
     layout: { try stridedLayout($0, at: 0) }
+  ) { _ in 0 }
+
+  /// New memory in which the dimensions lie in the order given, outermost first.
+  public static let emptyPermuted = created(
+    "empty_permuted(SymInt[] size, int[] physical_layout, *, \(factoryOptions)) -> Tensor", dtypeAt: 2,
+    layout: { call in
+      let (sizes, order) = (try call.symInts(0), try call.ints(1))
+      guard order.sorted() == Array(sizes.indices) else { throw call.mismatch(1, "each dimension of \(sizes) once") }
+      let dense = Layout.contiguousStrides(order.map { sizes[$0] })
+      var strides = sizes
+      for (place, dimension) in order.enumerated() { strides[dimension] = dense[place] }
+      return Layout(sizes: sizes, strides: strides)
+    }
   ) { _ in 0 }
 
   public static let zeros = created(
@@ -34,12 +51,13 @@ extension OperatorLibrary {
 
   public static let full = created(
     "full(SymInt[] size, Scalar fill_value, *, \(factoryOptions)) -> Tensor", dtypeAt: 2,
-    layout: { Layout(contiguous: try $0.symInts(0)) }, dtype: { try $0.scalar(1).dtype }
+    layout: { Layout(contiguous: try $0.symInts(0)) }, dtype: { try $0.scalar(1).dtype }, value: 1
   ) { .constant(try $0.scalar(1)) }
 
   /// A number as a tensor without dimensions.
   public static let scalarTensor = created(
-    "scalar_tensor(Scalar s, *, \(factoryOptions)) -> Tensor", dtypeAt: 1, layout: { _ in Layout(contiguous: []) }
+    "scalar_tensor(Scalar s, *, \(factoryOptions)) -> Tensor", dtypeAt: 1, layout: { _ in Layout(contiguous: []) },
+    value: 0
   ) { .constant(try $0.scalar(0)) }
 
   /// The identity matrix, [n, n].
@@ -82,9 +100,10 @@ extension OperatorLibrary {
   /// - Parameters:
   ///   - position: Of the parameter `dtype`.
   ///   - dtype: The type where the call names none.
+  ///   - value: The position of a number that has to fit into the type.
   static func created(
     _ schema: String, dtypeAt position: Int, layout: @escaping @Sendable (OperatorCall) throws -> Layout,
-    dtype: @escaping @Sendable (OperatorCall) throws -> DType = { _ in .float32 },
+    dtype: @escaping @Sendable (OperatorCall) throws -> DType = { _ in .float32 }, value: Int? = nil,
     _ element: @escaping @Sendable (LoweringCall) throws -> ScalarExpression
   ) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: schema)
@@ -96,9 +115,9 @@ extension OperatorLibrary {
           let result = try layout(call)
           _ = try result.requiredByteCount(.float64)
           let device = try call.optionalDevice(position + 2) ?? call.allTensors.first?.device ?? .cpu
-          return [
-            TensorMeta(dtype: try call.optionalDType(position) ?? dtype(call), layout: result, device: device)
-          ]
+          let dtype = try call.optionalDType(position) ?? dtype(call)
+          if let value { _ = try call.scalar(value, fitting: dtype) }
+          return [TensorMeta(dtype: dtype, layout: result, device: device)]
         },
         lowering: { call, results, builder in
           let value = try element(call)
@@ -118,8 +137,9 @@ extension OperatorLibrary {
       MemoryFormat? memory_format=None) -> Tensor
       """, dtypeAt: first,
       layout: { call in
-        try call.tensor(0).layout.copied(format: try call.optionalMemoryFormat(first + 4) ?? .preserve)
-      }, dtype: { try $0.tensor(0).dtype }, element)
+        let layout = try call.tensor(0).layout
+        return layout.copied(format: try call.fittingMemoryFormat(first + 4, rank: layout.rank) ?? .preserve)
+      }, dtype: { try $0.tensor(0).dtype }, value: fill == nil ? nil : 1, element)
   }
 
   private static func createdNew(
@@ -128,7 +148,7 @@ extension OperatorLibrary {
     created(
       "\(name)(Tensor self, SymInt[] size\(fill.map { ", Scalar \($0)" } ?? ""), *, \(factoryOptions)) -> Tensor",
       dtypeAt: fill == nil ? 2 : 3, layout: { Layout(contiguous: try $0.symInts(1)) },
-      dtype: { try $0.tensor(0).dtype }, element)
+      dtype: { try $0.tensor(0).dtype }, value: fill == nil ? nil : 2, element)
   }
 
   private static func stridedLayout(_ call: OperatorCall, at position: Int) throws -> Layout {

@@ -12,9 +12,11 @@ extension OperatorLibrary {
     .kernel(
       shape: { call in
         let input = try call.tensor(0)
-        _ = try call.probability(1)
-        guard input.dtype.isFloatingPoint else {
-          throw OperatorError(.dtype, call.target.name, "is not defined for \(input.dtype)")
+        if try isTraining(call) {
+          _ = try call.probability(1)
+          guard input.dtype.isFloatingPoint else {
+            throw OperatorError(.dtype, call.target.name, "is not defined for \(input.dtype) in training")
+          }
         }
         let layout = input.layout.copied(format: .preserve)
         return [input.dtype, .bool].map { TensorMeta(dtype: $0, layout: layout, device: input.device) }

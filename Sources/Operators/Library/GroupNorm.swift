@@ -17,7 +17,7 @@ extension OperatorLibrary {
         let input = try call.tensor(0)
         let groups = try checkedGroups(call, input, parameters: [1, 2], sizesAt: 3)
         let statistics = TensorMeta(
-          dtype: try call.optionalTensor(1)?.dtype ?? input.dtype, sizes: [input.sizes[0], SymInt(groups)],
+          dtype: try call.parameterDType(of: input, ["weight", "bias"]), sizes: [input.sizes[0], SymInt(groups)],
           device: input.device)
         let output = TensorMeta(
           dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)
@@ -25,28 +25,28 @@ extension OperatorLibrary {
       },
       lowering: { call, results, builder in
         let groups = try call.int(6)
-        let input = try call.reference(0).splitting(1, into: groups)
+        let input = try call.reference(0).grouping(1, into: groups)
         let folded = Array(2..<input.sizes.count)
         let dtype = input.dtype.accumulator
-        let count = ScalarExpression.constant(.double(Double(folded.reduce(1) { $0 * input.sizes[$1] })))
+        let count = input.count(over: folded)
         let centered = ScalarExpression.cast(dtype, .load(0)) - .reduced(0) / count
         let rstd = ScalarExpression.unary(.rsqrt, .reduced(1) / count + .constant(.double(try call.double(7))))
         var inputs = [input]
         var output = centered * rstd
         if let weight = try call.optionalReference(1) {
           output = output * .cast(dtype, .load(inputs.count))
-          inputs.append(weight.splitting(0, into: groups).followed(by: input.sizes.count - 3))
+          inputs.append(weight.grouping(0, into: groups).followed(by: input.sizes.count - 3))
         }
         if let bias = try call.optionalReference(2) {
           output = output + .cast(dtype, .load(inputs.count))
-          inputs.append(bias.splitting(0, into: groups).followed(by: input.sizes.count - 3))
+          inputs.append(bias.grouping(0, into: groups).followed(by: input.sizes.count - 3))
         }
         builder.rows(
           inputs, of: input.sizes, over: folded,
           reductions: [
             .init(.sum, .cast(dtype, .load(0)), dtype: dtype), .init(.sum, centered * centered, dtype: dtype),
           ], outer: [(results[1], .reduced(0) / count), (results[2], rstd)],
-          full: [(results[0].splitting(1, into: groups), output)])
+          full: [(results[0].grouping(1, into: groups), output)])
       })
   )
   .derivative(of: "input", "weight", "bias", saving: ["input", "weight", "result1", "result2"]) { d -> [Value] in
@@ -87,7 +87,8 @@ extension OperatorLibrary {
         let mask = try call.bools(9)
         guard mask.count == 3 else { throw call.mismatch(9, "3 bools") }
         let parameter = TensorMeta(
-          dtype: try call.optionalTensor(4)?.dtype ?? input.dtype, sizes: [input.sizes[1]], device: input.device)
+          dtype: try call.parameterDType(of: input, ["weight", "mean", "rstd"]), sizes: [input.sizes[1]],
+          device: input.device)
         let layout = input.layout.copied(format: .preserve)
         return [
           mask[0] ? TensorMeta(dtype: input.dtype, layout: layout, device: input.device) : nil,
@@ -156,7 +157,7 @@ extension OperatorLibrary {
     _ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder
   ) throws {
     let groups = try call.int(8)
-    let input = try call.reference(1).splitting(1, into: groups)
+    let input = try call.reference(1).grouping(1, into: groups)
     let rank = input.sizes.count
     let folded = Array(2..<rank)
     let others = [0] + Array(3..<rank)
@@ -164,7 +165,7 @@ extension OperatorLibrary {
     let mask = try call.bools(9)
     var remaining = results[...]
     var inputs = [
-      try call.reference(0).splitting(1, into: groups), input, try call.reference(2).followed(by: rank - 2),
+      try call.reference(0).grouping(1, into: groups), input, try call.reference(2).followed(by: rank - 2),
       try call.reference(3).followed(by: rank - 2),
     ]
     let gradient = ScalarExpression.cast(dtype, .load(0))
@@ -175,21 +176,21 @@ extension OperatorLibrary {
       let output = remaining.removeLast()
       builder.rows(
         inputs, of: input.sizes, over: others, reductions: [.init(.sum, expression, dtype: dtype)],
-        outer: [(output.splitting(0, into: groups), .reduced(0))])
+        outer: [(output.grouping(0, into: groups), .reduced(0))])
     }
     guard mask[0] else { return }
     var scaled = gradient
     if let weight = try call.optionalReference(4) {
       scaled = scaled * .cast(dtype, .load(inputs.count))
-      inputs.append(weight.splitting(0, into: groups).followed(by: rank - 3))
+      inputs.append(weight.grouping(0, into: groups).followed(by: rank - 3))
     }
-    let count = ScalarExpression.constant(.double(Double(folded.reduce(1) { $0 * input.sizes[$1] })))
+    let count = input.count(over: folded)
     builder.rows(
       inputs, of: input.sizes, over: folded,
       reductions: [.init(.sum, scaled, dtype: dtype), .init(.sum, scaled * normalized, dtype: dtype)],
       full: [
         (
-          results[0].splitting(1, into: groups),
+          results[0].grouping(1, into: groups),
           rstd * (scaled - (.reduced(0) + normalized * .reduced(1)) / count)
         )
       ])
@@ -201,11 +202,12 @@ extension OperatorLibrary {
     let groups = try call.int(position + 3)
     let stated = try [call.int(position), call.int(position + 1), call.int(position + 2)]
     guard input.rank >= 2, input.dtype.isFloatingPoint, groups > 0, input.shape[1] % groups == 0,
+      !input.sizes.dropFirst().contains(0),
       stated == [input.shape[0], input.shape[1], input.shape.dropFirst(2).reduce(1, *)]
     else {
       throw OperatorError(
         .shape, call.target.name,
-        "needs a floating-point input [N, C, …] whose sizes are those stated, C a multiple of the number of groups, got \(input.dtype) \(input.sizes), stated \(stated), \(groups) groups"
+        "needs a floating-point input [N, C, …] whose sizes are those stated, not 0 but for N, C a multiple of the number of groups, got \(input.dtype) \(input.sizes), stated \(stated), \(groups) groups"
       )
     }
     for parameter in parameters {
@@ -221,9 +223,9 @@ extension OperatorLibrary {
 
 extension Operand {
   /// A dimension seen as two, the first of the given size.
-  fileprivate func splitting(_ dimension: Int, into count: Int) -> Operand {
+  func grouping(_ dimension: Int, into count: Int) -> Operand {
     var result = self
-    let inner = sizes[dimension] / count
+    let inner = count == 0 ? 1 : sizes[dimension] / count
     result.sizes.replaceSubrange(dimension...dimension, with: [count, inner])
     result.strides.replaceSubrange(dimension...dimension, with: [strides[dimension] * inner, strides[dimension]])
     return result

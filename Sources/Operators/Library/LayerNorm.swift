@@ -18,16 +18,14 @@ extension OperatorLibrary {
         let axis = try normalizedAxis(call, input: input, shapeAt: 1, parameters: [2, 3])
         let sizes = input.sizes.indices.map { $0 < axis ? input.sizes[$0] : 1 }
         let statistics = TensorMeta(
-          dtype: try statisticsDType(call, input: input.dtype, parameters: [2, 3], \.dtype), sizes: sizes,
-          device: input.device)
+          dtype: try call.parameterDType(of: input, ["weight", "bias"]), sizes: sizes, device: input.device)
         return [TensorMeta(dtype: input.dtype, sizes: input.sizes, device: input.device), statistics, statistics]
       },
       lowering: { call, results, builder in
         let input = try call.reference(0)
-        let axis = input.sizes.count - (try call.ints(1).count)
-        let folded = Array(axis..<input.sizes.count)
+        let folded = try call.lastDimensions(of: input, countAt: 1)
         let dtype = input.dtype.accumulator
-        let count = ScalarExpression.constant(.double(Double(folded.reduce(1) { $0 * input.sizes[$1] })))
+        let count = input.count(over: folded)
         var inputs = [input]
         let centered = ScalarExpression.cast(dtype, .load(0)) - .reduced(0) / count
         let rstd = ScalarExpression.unary(.rsqrt, .reduced(1) / count + .constant(.double(try call.double(4))))
@@ -72,11 +70,8 @@ extension OperatorLibrary {
       shape: { call in
         let input = try call.tensor(1)
         let axis = try normalizedAxis(call, input: input, shapeAt: 2, parameters: [5, 6])
-        guard try call.tensor(0).sizes == input.sizes else {
-          throw OperatorError(
-            .shape, call.target.name,
-            "a gradient of shape \(try call.tensor(0).sizes) does not fit an input of shape \(input.sizes)")
-        }
+        try call.checkGradient(call.tensor(0), of: input)
+        _ = try call.parameterDType(of: input, ["weight", "bias", "mean", "rstd"])
         let mask = try call.bools(7)
         guard mask.count == 3 else { throw call.mismatch(7, "3 bools") }
         let (weight, bias) = (try call.optionalTensor(5), try call.optionalTensor(6))
@@ -113,8 +108,8 @@ extension OperatorLibrary {
     _ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder
   ) throws {
     let input = try call.reference(1)
-    let axis = input.sizes.count - (try call.ints(2).count)
-    let (outer, folded) = (Array(0..<axis), Array(axis..<input.sizes.count))
+    let folded = try call.lastDimensions(of: input, countAt: 2)
+    let outer = Array(0..<input.sizes.count - folded.count)
     let dtype = input.dtype.accumulator
     let mask = try call.bools(7)
     let weight = try call.optionalReference(5)
@@ -125,7 +120,7 @@ extension OperatorLibrary {
     let normalized = (ScalarExpression.cast(dtype, .load(1)) - .cast(dtype, .load(2))) * rstd
     if mask[0] {
       let scaled = weight == nil ? gradient : gradient * .cast(dtype, .load(4))
-      let count = ScalarExpression.constant(.double(Double(folded.reduce(1) { $0 * input.sizes[$1] })))
+      let count = input.count(over: folded)
       builder.rows(
         inputs + (weight.map { [$0] } ?? []), of: input.sizes, over: folded,
         reductions: [.init(.sum, scaled, dtype: dtype), .init(.sum, scaled * normalized, dtype: dtype)],
@@ -143,7 +138,7 @@ extension OperatorLibrary {
   }
 
   /// The first of the dimensions to normalize over.
-  private static func normalizedAxis(
+  static func normalizedAxis(
     _ call: OperatorCall, input: Tensor, shapeAt position: Int, parameters: [Int]
   ) throws -> Int {
     let shape = try call.symInts(position)
@@ -165,12 +160,19 @@ extension OperatorLibrary {
     }
     return axis
   }
+}
 
-  // Half-precision input with float32 parameters keeps its statistics in float32.
-  private static func statisticsDType<Reference>(
-    _ call: Call<Reference>, input: DType, parameters: [Int], _ dtype: (Reference) -> DType
-  ) throws -> DType {
-    try parameters.lazy.compactMap { try call.optionalReference($0) }.first.map(dtype) ?? input
+extension Call where Reference == Operand {
+  /// The dimensions of an input that the list at a position gives the sizes of: its last ones.
+  func lastDimensions(of input: Operand, countAt position: Int) throws -> [Int] {
+    Array((input.sizes.count - (try ints(position).count))..<input.sizes.count)
+  }
+}
+
+extension Operand {
+  /// How many elements some dimensions hold.
+  func count(over dimensions: [Int]) -> ScalarExpression {
+    .constant(.double(Double(dimensions.reduce(1) { $0 * sizes[$1] })))
   }
 }
 

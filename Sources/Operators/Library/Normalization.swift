@@ -5,11 +5,13 @@ import TensorCore
 ///
 ///     rstd · (s - mean(s) - x̂ · mean(s · x̂)),   Σ grad · x̂,   Σ grad,
 ///
-/// with all operands broadcastable to the input: what its own derivative is computed from.
+/// without mean and mean(s) where the input is not centered, with all operands broadcastable to the input: what its own
+/// derivative is computed from.
 struct Normalization {
   let gradient: Tensor
   let input: Tensor
-  let mean: Tensor
+  /// nil where the input is not centered.
+  let mean: Tensor?
   let rstd: Tensor
   let weight: Tensor?
   /// The dimensions that mean and rstd were taken over.
@@ -20,7 +22,7 @@ struct Normalization {
   /// The gradients of Σ tangent · result, over the three results above, with respect to grad, input and weight. They have
   /// the input's shape: that of the weight is still to be summed.
   func secondGradients(_ tangents: [Tensor?]) throws -> [Tensor?] {
-    let normalized = try (input - mean) * rstd
+    let normalized = try (mean.map { try input - $0 } ?? input) * rstd
     let scaled = try weight.map { try gradient * $0 } ?? gradient
     var (toGradient, toInput, toWeight): (Tensor?, Tensor?, Tensor?)
     func add(_ x: Tensor, to sum: inout Tensor?) throws { sum = try sum?.add(x) ?? x }
@@ -45,10 +47,43 @@ struct Normalization {
   }
 
   private func project(_ x: Tensor, _ normalized: Tensor) throws -> Tensor {
-    try isOfInput ? rstd * (x - average(x) - normalized * average(x * normalized)) : rstd * x
+    if !isOfInput { return try rstd * x }
+    let centered = try mean == nil ? x : x - average(x)
+    return try rstd * (centered - normalized * average(x * normalized))
   }
 
   private func average(_ x: Tensor) throws -> Tensor {
     try folded.isEmpty ? x : x.mean(folded, keepDimensions: true)
+  }
+}
+
+extension Call where Reference == Tensor {
+  /// The type of a normalization's parameters and statistics, the arguments of these names that are there: the input's or,
+  /// where that is half precision, float32.
+  ///
+  /// - Throws: `OperatorError` where they have another type, or the input is not floating-point.
+  func parameterDType(of input: Tensor, _ names: [String]) throws -> DType {
+    guard input.dtype.isFloatingPoint else {
+      throw OperatorError(.dtype, target.name, "is not defined for \(input.dtype)")
+    }
+    let parameters = try names.compactMap { name in
+      try target.schema.index(of: name).flatMap(optionalTensor).map { (name, $0.dtype) }
+    }
+    let dtype = parameters.first?.1 ?? input.dtype
+    for (name, other) in parameters where other != dtype || (dtype != input.dtype && dtype != input.dtype.accumulator) {
+      throw OperatorError(
+        .dtype, target.name,
+        "'\(name)' of type \(other) does not go with an input of type \(input.dtype) and parameters of type \(dtype)")
+    }
+    return dtype
+  }
+
+  /// - Throws: `OperatorError` where a gradient has not the shape and type of the input.
+  func checkGradient(_ gradient: Tensor, of input: Tensor) throws {
+    guard gradient.sizes == input.sizes, gradient.dtype == input.dtype else {
+      throw OperatorError(
+        .shape, target.name,
+        "a gradient \(gradient.dtype) \(gradient.sizes) does not fit an input \(input.dtype) \(input.sizes)")
+    }
   }
 }

@@ -4,7 +4,8 @@ import TensorCore
 
 extension OperatorLibrary {
   static let randoms = [
-    rand, randn, randint, randintLow, randperm, randLike, randnLike, uniform, normal, bernoulli, bernoulliElementwise,
+    rand, randn, randint, randintLow, randperm, randLike, randnLike, randintLike, randintLikeLow, uniform, normal,
+    bernoulli, bernoulliElementwise, bernoulliTensor,
   ]
 
   // Each draws from the generator in use (`Generator.use`), every call a fresh range of numbers.
@@ -44,9 +45,31 @@ extension OperatorLibrary {
   ) { _, _ in .normal }
   .notDifferentiable()
 
+  /// Uniform integers in 0..<high.
+  public static let randintLike = drawnLike(
+    "randint_like(Tensor self, SymInt high, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor",
+    dtypeAt: 2, accepts: .all
+  ) { call, _ in .integer(low: 0, high: try call.int(1)) }
+  .notDifferentiable()
+
+  /// Uniform integers in low..<high.
+  public static let randintLikeLow = drawnLike(
+    """
+    randint_like.low_dtype(Tensor self, SymInt low, SymInt high, *, \(factoryOptions), \
+    MemoryFormat? memory_format=None) -> Tensor
+    """, dtypeAt: 3, accepts: .all
+  ) { call, _ in .integer(low: try call.int(1), high: try call.int(2)) }
+  .notDifferentiable()
+
   /// Uniform in from..<to, in the size and type of `self`.
   public static let uniform = drawnLike(
-    "uniform(Tensor self, float from=0, float to=1, *, Generator? generator=None) -> Tensor", dtypeAt: nil,
+    "uniform(Tensor self, float from=0, float to=1, *, Generator? generator=None) -> Tensor",
+    check: { call, dtype in
+      let (low, high) = (try call.double(1), try call.double(2))
+      guard low <= high, dtype.holds(low), dtype.holds(high), dtype.holds(high - low) else {
+        throw OperatorError(.argument, call.target.name, "needs from <= to within \(dtype), got \(low)..<\(high)")
+      }
+    },
     finish: { call, value in
       let (low, high) = (try call.double(1), try call.double(2))
       return .constant(.double(low)) + value * .constant(.double(high - low))
@@ -57,7 +80,10 @@ extension OperatorLibrary {
 
   /// Normal of a mean and standard deviation, in the size and type of `self`.
   public static let normal = drawnLike(
-    "normal_functional(Tensor self, float mean=0, float std=1, *, Generator? generator=None) -> Tensor", dtypeAt: nil,
+    "normal_functional(Tensor self, float mean=0, float std=1, *, Generator? generator=None) -> Tensor",
+    check: { call, _ in
+      guard try call.double(2) >= 0 else { throw call.mismatch(2, "a standard deviation of 0 or more") }
+    },
     finish: { call, value in
       .constant(.double(try call.double(1))) + value * .constant(.double(try call.double(2)))
     }
@@ -67,7 +93,8 @@ extension OperatorLibrary {
 
   /// 1 with probability p, else 0, in the size and type of `self`.
   public static let bernoulli = drawnLike(
-    "bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor", dtypeAt: nil,
+    "bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor", accepts: .all,
+    check: { call, _ in _ = try call.probability(1) },
     finish: { call, value in .cast(.int64, value .< .constant(.double(try call.double(1)))) }
   ) { _, _ in .uniform(bits: .float64) }
   .derivative { _ in nil }
@@ -75,10 +102,27 @@ extension OperatorLibrary {
 
   /// 1 with each element's own probability, else 0.
   public static let bernoulliElementwise = drawnLike(
-    "bernoulli(Tensor self, *, Generator? generator=None) -> Tensor", dtypeAt: nil, readsSelf: true,
+    "bernoulli(Tensor self, *, Generator? generator=None) -> Tensor", reads: 0,
     finish: { _, value in .cast(.int64, value .< .cast(.float64, .load(1))) }
   ) { _, _ in .uniform(bits: .float64) }
   .derivative { try $0.gradient.zerosLike() }
+
+  /// 1 with the probability that `p`, broadcast, has for each element, else 0, in the size and type of `self`.
+  public static let bernoulliTensor = drawnLike(
+    "bernoulli.Tensor(Tensor self, Tensor p, *, Generator? generator=None) -> Tensor", accepts: .all, reads: 1,
+    check: { call, _ in
+      let (input, p) = (try call.tensor(0), try call.tensor(1))
+      guard p.dtype.isFloatingPoint, try call.target.broadcast([p.sizes, input.sizes]) == input.sizes else {
+        throw OperatorError(
+          .shape, call.target.name,
+          "'p' must be floating-point and broadcast to \(input.sizes), got \(p.dtype) \(p.sizes)")
+      }
+    },
+    finish: { _, value in .cast(.int64, value .< .cast(.float64, .load(1))) }
+  ) { _, _ in .uniform(bits: .float64) }
+  .derivative(of: "self") { _ in nil }
+  .derivative(of: "p") { try $0.optionalTensor("p")?.zerosLike() }
+  .inPlaceVariant()
 
   private static let factoryLongOptions = """
     ScalarType? dtype=long, Layout? layout=None, Device? device=None, bool? pin_memory=None
@@ -96,10 +140,7 @@ extension OperatorLibrary {
           let dtype = try call.optionalDType(position) ?? dtype
           let layout = Layout(contiguous: try call.symInts(sizePosition))
           _ = try layout.requiredByteCount(dtype)
-          let draw = try distribution(
-            LoweringCall(call.target, call.arguments.map { try $0.map { _ in throw call.mismatch(0, "no tensor") } }),
-            Operand(buffer: BufferID(0), dtype: dtype, sizes: [], strides: []))
-          try draw.check(call, dtype: dtype)
+          try distribution(call.withoutTensors, .unallocated(dtype)).check(call, dtype: dtype)
           return [TensorMeta(dtype: dtype, layout: layout, device: try call.optionalDevice(position + 2) ?? .cpu)]
         },
         lowering: { call, results, builder in
@@ -110,8 +151,15 @@ extension OperatorLibrary {
     .notDifferentiable()
   }
 
-  private static func drawnLike(
-    _ text: String, dtypeAt position: Int?, readsSelf: Bool = false,
+  /// Random numbers in the size of `self`, and its type where the call has no dtype.
+  ///
+  /// - Parameters:
+  ///   - position: Of the parameter `dtype`; nil where there is none.
+  ///   - other: Of a tensor whose elements `finish` needs, broadcast: load 1.
+  ///   - finish: Makes the element of what was drawn.
+  static func drawnLike(
+    _ text: String, dtypeAt position: Int? = nil, accepts: DTypeKinds = .floatingPoint, reads other: Int? = nil,
+    check: (@Sendable (OperatorCall, DType) throws -> Void)? = nil,
     finish: @escaping @Sendable (LoweringCall, ScalarExpression) throws -> ScalarExpression = { $1 },
     _ distribution: @escaping @Sendable (LoweringCall, Operand) throws -> RandomDraw
   ) -> OperatorDefinition {
@@ -122,20 +170,33 @@ extension OperatorLibrary {
           let input = try call.tensor(0)
           let dtype = try position.flatMap { try call.optionalDType($0) } ?? input.dtype
           let format = try position.flatMap { try call.optionalMemoryFormat($0 + 4) } ?? .preserve
-          guard dtype.isFloatingPoint || call.target.name.base.hasPrefix("bernoulli") else {
-            throw OperatorError(.dtype, call.target.name, "draws floating-point numbers, not \(dtype)")
+          guard accepts.contains(dtype) else {
+            throw OperatorError(.dtype, call.target.name, "is not defined for \(dtype)")
           }
-          if call.target.name.base.hasPrefix("bernoulli"), call.arguments.count == 3 {
-            _ = try call.probability(1)
-          }
+          try check?(call, dtype)
+          if position != nil { try distribution(call.withoutTensors, .unallocated(dtype)).check(call, dtype: dtype) }
           return [TensorMeta(dtype: dtype, layout: input.layout.copied(format: format), device: input.device)]
         },
         lowering: { call, results, builder in
           let drawn = try distribution(call, results[0]).lower(results[0].sizes, &builder)
           let value = try finish(call, .load(0))
-          let inputs = readsSelf ? [drawn, try call.reference(0)] : [drawn]
+          let inputs = try [drawn] + [other].compactMap(\.self).map { try call.reference($0) }
           builder.pointwise(inputs, to: results[0]) { _ in value }
         }))
+  }
+}
+
+extension Call where Reference == Tensor {
+  /// The call as a lowering sees it, but for its tensors.
+  var withoutTensors: LoweringCall {
+    LoweringCall(target, arguments.map { $0.map { _ in .none } })
+  }
+}
+
+extension Operand {
+  /// Stands for a result of that type before there is one.
+  fileprivate static func unallocated(_ dtype: DType) -> Operand {
+    Operand(buffer: BufferID(0), dtype: dtype, sizes: [], strides: [])
   }
 }
 
@@ -203,7 +264,7 @@ extension Tensor {
     try Self.drawing(generator) { try OperatorLibrary.bernoulli.inPlace(.reference(self), .double(p)) }
   }
 
-  private static func drawing(_ generator: Generator?, _ body: () throws -> Tensor) rethrows -> Tensor {
+  static func drawing(_ generator: Generator?, _ body: () throws -> Tensor) rethrows -> Tensor {
     try generator.map { try $0.use(body) } ?? body()
   }
 }

@@ -4,6 +4,10 @@ import LoopIR
 import TensorCore
 
 /// A kind of random numbers.
+///
+/// Every draw takes a range of counters of the generator in use, half as many as it has elements. Element i in row-major order
+/// is made of two words of the Philox block at the (i / 2)th counter of the range: the first two where i is even, else the
+/// last two. So the numbers are the same however the elements are spread over threads or lie in memory.
 enum RandomDraw: Sendable {
   /// In 0..<1, multiples of the last place that the dtype has below 1, so that rounding never gives 1.
   case uniform(bits: DType)
@@ -18,8 +22,8 @@ enum RandomDraw: Sendable {
         throw OperatorError(.dtype, call.target.name, "draws floating-point numbers, not \(dtype)")
       }
     case .integer(let low, let high):
-      guard low < high else {
-        throw OperatorError(.argument, call.target.name, "needs low < high, got \(low)..<\(high)")
+      guard low < high, dtype.holds(Double(low)), dtype.holds(Double(high - 1)) else {
+        throw OperatorError(.argument, call.target.name, "needs low < high within \(dtype), got \(low)..<\(high)")
       }
     case .permutation: break
     }
@@ -35,14 +39,25 @@ enum RandomDraw: Sendable {
     }
     builder.append(
       .host(
-        HostKernel(name: "random", inputs: [], outputs: [output]) { _, outputs in
-          let (philox, start) = Generator.inUse.take(blocks: (count + 1) / 2)
-          fill(outputs[0], count) { index in
-            let block = philox.block(start &+ UInt64(index / 2))
-            return index % 2 == 0 ? (block[0], block[1]) : (block[2], block[3])
-          }
-        }))
+        HostKernel(name: "random", inputs: [], outputs: [output]) { _, outputs in draw(into: outputs[0], count) }))
     return output
+  }
+
+  /// Uniform numbers in 0..<1.
+  static func uniforms(_ count: Int) -> [Double] {
+    Array(unsafeUninitializedCapacity: count) { buffer, initializedCount in
+      if let address = buffer.baseAddress { uniform(bits: .float64).draw(into: address, count) }
+      initializedCount = count
+    }
+  }
+
+  /// Writes the next `count` numbers of the generator in use.
+  private func draw(into memory: UnsafeMutableRawPointer, _ count: Int) {
+    let (philox, start) = Generator.inUse.take(blocks: (count + 1) / 2)
+    fill(memory, count) { index in
+      let block = philox.block(start &+ UInt64(index / 2))
+      return index % 2 == 0 ? (block[0], block[1]) : (block[2], block[3])
+    }
   }
 
   /// Writes `count` numbers, each made of two random words.
@@ -85,7 +100,24 @@ enum RandomDraw: Sendable {
 }
 
 extension DType {
-  fileprivate var significandBits: Int {
+  /// Whether a number is within the type's range.
+  func holds(_ value: Double) -> Bool {
+    switch self {
+    case .bool: (0...1).contains(value)
+    case .uint8: (0...255).contains(value)
+    case .int8: Int8(exactly: value.rounded(.towardZero)) != nil
+    case .int16: Int16(exactly: value.rounded(.towardZero)) != nil
+    case .int32: Int32(exactly: value.rounded(.towardZero)) != nil
+    case .int64: abs(value) <= 0x1p63
+    case .float16: abs(value) <= 65504
+    case .bfloat16: abs(value) <= 0x1.FEp127
+    case .float32: abs(value) <= Double(Float.greatestFiniteMagnitude)
+    case .float64: value.isFinite
+    }
+  }
+
+  /// Bits of a number that count.
+  var significandBits: Int {
     switch self {
     case .float16: 11
     case .bfloat16: 8

@@ -8,7 +8,7 @@ extension OperatorLibrary {
   ]
 
   /// exp(x - max) / Σ exp(x - max) along a dimension.
-  public static let softmaxForward = normalizing("_softmax", result: exponential / .reduced(1))
+  public static let softmaxForward = normalizing("_softmax", result: shiftedExponential / .reduced(1))
     .derivative(saving: ["result"]) { d in
       try softmaxBackward(.reference(d.gradient), .reference(d.result), d["dim"], .dtype(d.tensor("self").dtype))
     }
@@ -74,7 +74,7 @@ extension OperatorLibrary {
         guard dtype.isFloatingPoint else {
           throw OperatorError(.dtype, call.target.name, "is not defined for \(dtype)")
         }
-        return [TensorMeta(dtype: dtype, layout: input.layout.copied(format: .preserve), device: input.device)]
+        return [TensorMeta(dtype: dtype, sizes: input.sizes, device: input.device)]
       },
       lowering: { call, results, builder in
         let input = try call.reference(0)
@@ -123,7 +123,7 @@ extension OperatorLibrary {
   }()
 
   // The element as the accumulator has it, its largest neighbour taken off.
-  private static let exponential = ScalarExpression.unary(.exp, .load(0) - .reduced(0))
+  private static let shiftedExponential = ScalarExpression.unary(.exp, .load(0) - .reduced(0))
 
   private static func normalizing(_ name: String, result: ScalarExpression) -> OperatorDefinition {
     OperatorDefinition(
@@ -136,7 +136,7 @@ extension OperatorLibrary {
             throw OperatorError(
               .dtype, call.target.name, "needs floating point and half_to_float false, got \(input.dtype)")
           }
-          return [TensorMeta(dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)]
+          return [TensorMeta(dtype: input.dtype, sizes: input.sizes, device: input.device)]
         },
         lowering: { call, results, builder in
           let input = try call.reference(0)
@@ -145,7 +145,7 @@ extension OperatorLibrary {
           builder.rows(
             [input], of: input.sizes, over: input.sizes.isEmpty ? [] : [dimension],
             reductions: [
-              .init(.maximum, .load(0), dtype: accumulator), .init(.sum, exponential, dtype: accumulator),
+              .init(.maximum, .load(0), dtype: accumulator), .init(.sum, shiftedExponential, dtype: accumulator),
             ], full: [(results[0], result)])
         }))
   }
@@ -166,7 +166,7 @@ extension OperatorLibrary {
             )
           }
           let dtype = try call.optionalDType(3) ?? gradient.dtype
-          return [TensorMeta(dtype: dtype, layout: gradient.layout.copied(format: .preserve), device: gradient.device)]
+          return [TensorMeta(dtype: dtype, sizes: gradient.sizes, device: gradient.device)]
         },
         lowering: { call, results, builder in
           let (gradient, output) = (try call.reference(0), try call.reference(1))

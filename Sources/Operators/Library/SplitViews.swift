@@ -3,41 +3,32 @@ import TensorCore
 
 // Views of a tensor in several pieces.
 extension OperatorLibrary {
-  static let splitViews = [split, splitSizes, splitWithSizes, chunk, tensorSplit, tensorSplitIndices, unbind]
+  static let splitViews = [
+    split, splitSizes, splitWithSizes, chunk, tensorSplit, tensorSplitIndices, unbind,
+    unsafeSplit, unsafeSplitWithSizes, unsafeChunk,
+  ]
 
   /// Pieces of `split_size` along a dimension, the last one smaller if need be.
   public static let split = OperatorDefinition(
-    "split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]",
-    .view { call in
-      let layout = try call.tensor(0).layout
-      return try layout.pieces(call.pieceSizes(layout), along: call.splitDimension(layout))
-    }
+    "split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]", .view(splitEvenly)
   )
   .viewInverse { call, source, mutated, index in
     try source.replacingPiece(
       index, by: mutated, sizes: call.pieceSizes(source.layout), along: call.splitDimension(source.layout))
   }
   .derivative { try $0.joinedGradients(along: $0.call.splitDimension($0.tensor("self").layout)) }
+  .copyVariant()
 
   /// Pieces of the given sizes along a dimension.
   public static let splitWithSizes = OperatorDefinition(
     "split_with_sizes(Tensor(a -> *) self, SymInt[] split_sizes, int dim=0) -> Tensor(a)[]",
-    .view { call in
-      let layout = try call.tensor(0).layout
-      let dimension = try call.splitDimension(layout)
-      let sizes = try call.symInts(1)
-      guard !sizes.contains(where: { $0 < 0 }), sizes.reduce(0, +) == layout.sizes[dimension] else {
-        throw OperatorError(
-          .argument, call.target.name,
-          "split_sizes \(sizes) must add up to \(layout.sizes[dimension]), the size of dimension \(dimension)")
-      }
-      return layout.pieces(sizes, along: dimension)
-    }
+    .view(splitBySizes)
   )
   .viewInverse { call, source, mutated, index in
     try source.replacingPiece(index, by: mutated, sizes: call.symInts(1), along: call.splitDimension(source.layout))
   }
   .derivative { try $0.joinedGradients(along: $0.call.splitDimension($0.tensor("self").layout)) }
+  .copyVariant()
 
   public static let splitSizes = OperatorDefinition(
     "split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]",
@@ -46,22 +37,59 @@ extension OperatorLibrary {
   /// At most `chunks` pieces of one size along a dimension, the last one smaller if need be.
   public static let chunk = OperatorDefinition(
     "chunk(Tensor(a -> *) self, int chunks, int dim=0) -> Tensor(a)[]",
-    .composite { call in
-      let input = try call.tensor(0)
-      let dimension = try call.splitDimension(input.layout)
-      let count = try call.int(1)
-      guard count > 0 else {
-        throw OperatorError(.argument, call.target.name, "argument 'chunks' must be positive, got \(count)")
-      }
-      let size = input.shape[dimension]
-      // Of nothing, as many empty pieces as were asked for.
-      if size == 0 {
-        return try splitWithSizes.call([
-          call.arguments[0], Value([Int](repeating: 0, count: count)), Value(dimension),
-        ])
-      }
-      return try split.call([call.arguments[0], Value((size - 1) / count + 1), Value(dimension)])
-    })
+    .composite { try chunked($0, by: split, bySizes: splitWithSizes) })
+
+  // Pieces that nothing else refers to, so that they need not count as views.
+
+  public static let unsafeSplit = OperatorDefinition(
+    "unsafe_split.Tensor(Tensor self, SymInt split_size, int dim=0) -> Tensor[]", .view(splitEvenly)
+  )
+  .derivative { try $0.joinedGradients(along: $0.call.splitDimension($0.tensor("self").layout)) }
+
+  public static let unsafeSplitWithSizes = OperatorDefinition(
+    "unsafe_split_with_sizes(Tensor self, SymInt[] split_sizes, int dim=0) -> Tensor[]", .view(splitBySizes)
+  )
+  .derivative { try $0.joinedGradients(along: $0.call.splitDimension($0.tensor("self").layout)) }
+
+  public static let unsafeChunk = OperatorDefinition(
+    "unsafe_chunk(Tensor self, int chunks, int dim=0) -> Tensor[]",
+    .composite { try chunked($0, by: unsafeSplit, bySizes: unsafeSplitWithSizes) })
+
+  private static let splitEvenly: OperatorDefinition.ViewRule = { call in
+    let layout = try call.tensor(0).layout
+    return try layout.pieces(call.pieceSizes(layout), along: call.splitDimension(layout))
+  }
+
+  private static let splitBySizes: OperatorDefinition.ViewRule = { call in
+    let layout = try call.tensor(0).layout
+    let dimension = try call.splitDimension(layout)
+    let sizes = try call.symInts(1)
+    guard !sizes.contains(where: { $0 < 0 }), sizes.reduce(0, +) == layout.sizes[dimension] else {
+      throw OperatorError(
+        .argument, call.target.name,
+        "split_sizes \(sizes) must add up to \(layout.sizes[dimension]), the size of dimension \(dimension)")
+    }
+    return layout.pieces(sizes, along: dimension)
+  }
+
+  private static func chunked(
+    _ call: OperatorCall, by split: OperatorDefinition, bySizes splitWithSizes: OperatorDefinition
+  ) throws -> Value {
+    let input = try call.tensor(0)
+    let dimension = try call.splitDimension(input.layout)
+    let count = try call.int(1)
+    guard count > 0 else {
+      throw OperatorError(.argument, call.target.name, "argument 'chunks' must be positive, got \(count)")
+    }
+    let size = input.shape[dimension]
+    // Of nothing, as many empty pieces as were asked for.
+    if size == 0 {
+      return try splitWithSizes.call([
+        call.arguments[0], Value([Int](repeating: 0, count: count)), Value(dimension),
+      ])
+    }
+    return try split.call([call.arguments[0], Value((size - 1) / count + 1), Value(dimension)])
+  }
 
   /// `sections` pieces along a dimension, whose sizes differ by at most one.
   public static let tensorSplit = OperatorDefinition(
@@ -120,6 +148,7 @@ extension OperatorLibrary {
     let pieces = try d.gradientsOrZeros()
     return pieces.isEmpty ? nil : try Tensor.stack(pieces, dimension: dimension)
   }
+  .copyVariant()
 }
 
 extension Call {

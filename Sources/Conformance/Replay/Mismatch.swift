@@ -1,0 +1,91 @@
+import TensorCore
+
+/// Something about a replayed call that is not as recorded.
+public struct Mismatch: Error, Hashable, Sendable, CustomStringConvertible {
+  /// What was compared, as `result 1` or `gradient of input 0`.
+  public var subject: String
+  public let expected: String
+  public let got: String
+
+  init(_ subject: String, expected: String, got: String) {
+    self.subject = subject
+    self.expected = expected
+    self.got = got
+  }
+
+  public var description: String { "\(subject): expected \(expected), got \(got)" }
+}
+
+/// `|got - expected| <= absolute + relative · |expected|`
+struct Tolerance {
+  let relative: Double
+  let absolute: Double
+
+  /// The recorded tolerance or, without one, that of the type.
+  init(_ elements: RecordedElements, isExact: Bool) {
+    if let recorded = elements.tolerance, recorded.count == 2 {
+      (relative, absolute) = (recorded[0], recorded[1])
+    } else if isExact {
+      (relative, absolute) = (0, 0)
+    } else {
+      switch elements.dtype {
+      case .float32: (relative, absolute) = (4e-6, 1e-6)
+      case .float64: (relative, absolute) = (1e-9, 1e-11)
+      case .float16: (relative, absolute) = (2e-3, 1e-4)
+      case .bfloat16: (relative, absolute) = (1.6e-2, 1e-3)
+      default: (relative, absolute) = (0, 0)
+      }
+    }
+  }
+
+  /// NaN equals NaN; infinities match in sign; the sign of zero does not count.
+  func accepts(_ got: Double, _ expected: Double) -> Bool {
+    if got.isNaN || expected.isNaN { return got.isNaN && expected.isNaN }
+    if got == expected { return true }
+    if got.isInfinite || expected.isInfinite { return false }
+    return abs(got - expected) <= absolute + relative * abs(expected)
+  }
+}
+
+extension Tensor {
+  /// - Throws: `Mismatch` naming the first element that is not as expected.
+  func compare(with expected: Tensor, _ tolerance: Tolerance, _ subject: @autoclosure () -> String) throws {
+    if dtype.isFloatingPoint {
+      let (got, wanted) = (try doubles(), try expected.doubles())
+      for place in got.indices where !tolerance.accepts(got[place], wanted[place]) {
+        throw Mismatch(
+          "\(subject()), element \(place)",
+          expected: "\(wanted[place]) ± (\(tolerance.absolute) + \(tolerance.relative) · |expected|)",
+          got: "\(got[place])")
+      }
+    } else {
+      let (got, wanted) = (try integers(), try expected.integers())
+      for place in got.indices where got[place] != wanted[place] {
+        throw Mismatch("\(subject()), element \(place)", expected: "\(wanted[place])", got: "\(got[place])")
+      }
+    }
+  }
+
+  /// The elements of a floating-point tensor, in row-major order.
+  func doubles() throws -> [Double] {
+    switch dtype {
+    case .float16: try elements(as: Half.self).map { Double(Float($0)) }
+    case .bfloat16: try elements(as: BFloat16.self).map { Double(Float($0)) }
+    case .float32: try elements(as: Float.self).map { Double($0) }
+    case .float64: try elements(as: Double.self)
+    default: try integers().map { Double($0) }
+    }
+  }
+
+  /// The elements of an integer or bool tensor, in row-major order.
+  private func integers() throws -> [Int] {
+    switch dtype {
+    case .bool: try elements(as: Bool.self).map { $0 ? 1 : 0 }
+    case .uint8: try elements(as: UInt8.self).map { Int($0) }
+    case .int8: try elements(as: Int8.self).map { Int($0) }
+    case .int16: try elements(as: Int16.self).map { Int($0) }
+    case .int32: try elements(as: Int32.self).map { Int($0) }
+    default: try elements(as: Int.self)
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import GraphIR
+import TensorCore
+
+/// The backward pass of attention in tensor operations: what its own derivative is computed from. With P the weights, g the
+/// gradient of the output and scores S = scale · Q Kᵀ + mask,
+///
+///     dP = g Vᵀ,   dS = P · (dP - Σ P · dP),   dQ = scale · dS K,   dK = scale · dSᵀ Q,   dV = Pᵀ g.
+struct AttentionGradients {
+  // Query and gradient are [B, G, H / G, L, E], key and value [B, G, 1, S, E].
+  private let query: Tensor
+  private let key: Tensor
+  private let value: Tensor
+  private let gradient: Tensor
+  private let scale: Double
+  private let weights: Tensor
+  private let toWeights: Tensor
+  /// [B, H, L, E]
+  private let querySizes: [SymInt]
+
+  init(_ call: OperatorCall, queryAt first: Int, causalAt: Int, maskAt: Int, gradient: Tensor) throws {
+    let (given, groups) = (try call.tensor(first), try call.tensor(first + 1).sizes[1])
+    let dtype = given.dtype.accumulator
+    querySizes = given.sizes
+    query = try given.converted(to: dtype).groupingHeads(groups)
+    key = try call.tensor(first + 1).converted(to: dtype).unsqueeze(2)
+    value = try call.tensor(first + 2).converted(to: dtype).unsqueeze(2)
+    self.gradient = try gradient.converted(to: dtype).groupingHeads(groups)
+    scale = try call.optionalScalar(maskAt + 1)?.doubleValue ?? 1 / Double(given.shape[3]).squareRoot()
+    let (rows, columns) = (given.shape[2], key.shape[3])
+    var scores = try (query * scale).matmul(key.transpose(-2, -1))
+    if let mask = try call.optionalTensor(maskAt) {
+      let wide = try mask.expand(Array(querySizes.dropLast()) + [SymInt(columns)])
+      scores = try scores + wide.groupingHeads(groups)
+    }
+    if try call.bool(causalAt) { scores = try scores.hidingLaterColumns(rows: rows, columns: columns) }
+    weights = try OperatorLibrary.safeSoftmax(.reference(scores), .int(-1))
+    toWeights = try self.gradient.matmul(value.transpose(-2, -1))
+  }
+
+  /// The gradient of the scores, and so of a mask, [B, H, L, S].
+  var ofScores: Tensor { get throws { try ungrouped(softmaxGradient(toWeights)) } }
+
+  /// The gradients of Σ tangent · gradient, over those of query, key and value, with respect to `gradient`, query, key, value
+  /// and mask.
+  func secondGradients(_ tangents: [Tensor?]) throws -> [Tensor] {
+    let groups = key.sizes[1]
+    func tangent(_ index: Int, like other: Tensor) throws -> Tensor {
+      guard let tangent = try tangents[index]?.converted(to: other.dtype) else { return try other.zerosLike() }
+      return try index == 0 ? tangent.groupingHeads(groups) : tangent.unsqueeze(2)
+    }
+    let alongQuery = try tangent(0, like: query)
+    let alongKey = try tangent(1, like: key)
+    let alongValue = try tangent(2, like: value)
+    // How the scores move along the tangents, and with them the weights.
+    let scores = try scale * (alongQuery.matmul(key.transpose(-2, -1)) + query.matmul(alongKey.transpose(-2, -1)))
+    let moved = try softmaxGradient(scores)
+    let toGradient = try moved.matmul(value) + weights.matmul(alongValue)
+    let toValue = try moved.transpose(-2, -1).matmul(gradient)
+    let (slope, movedSlope) = (try rowSum(weights * toWeights), try rowSum(weights * scores))
+    let throughWeights = try scores * (toWeights - slope) - movedSlope * toWeights
+    let toScores = try softmaxGradient(throughWeights + gradient.matmul(alongValue.transpose(-2, -1)))
+    let direct = try softmaxGradient(toWeights)
+    let toQuery = try scale * (toScores.matmul(key) + direct.matmul(alongKey))
+    let toKey =
+      try scale * (toScores.transpose(-2, -1).matmul(query) + direct.transpose(-2, -1).matmul(alongQuery))
+    return try [ungrouped(toGradient), ungrouped(toQuery), toKey.sum([2]), toValue.sum([2]), ungrouped(toScores)]
+  }
+
+  /// What a gradient of the weights is for the scores; symmetric, so also what moving scores do to the weights.
+  private func softmaxGradient(_ x: Tensor) throws -> Tensor { try weights * (x - rowSum(weights * x)) }
+
+  private func rowSum(_ x: Tensor) throws -> Tensor { try x.sum([-1], keepDimensions: true) }
+
+  private func ungrouped(_ x: Tensor) throws -> Tensor {
+    try x.reshape(Array(querySizes.dropLast()) + [x.sizes[4]])
+  }
+}
+
+extension Tensor {
+  /// [B, H, …] as [B, groups, H / groups, …]
+  fileprivate func groupingHeads(_ groups: SymInt) throws -> Tensor {
+    try reshape([sizes[0], groups, groups == 0 ? 1 : sizes[1] / groups] + sizes[2...])
+  }
+
+  /// Scores [..., rows, columns] in which each row sees the columns up to its own.
+  func hidingLaterColumns(rows: Int, columns: Int) throws -> Tensor {
+    let isHidden = try Tensor.ones([rows, columns], dtype: .bool, device: device).triu(1)
+    return try maskedFill(isHidden, -Double.infinity)
+  }
+}
