@@ -35,6 +35,7 @@ extension OperatorLibrary {
           outer: [(results[0], reduction == .mean ? total / count : total)])
       })
   )
+  .wideDecomposition { try ($0.tensor(0) - $0.tensor(1)).square().reduced($0.lossReduction(2)) }
   .derivative(of: "self", saving: ["self", "target"]) { d in
     try mseLossBackward(.reference(d.gradient), d["self"], d["target"], d["reduction"])
   }
@@ -53,6 +54,11 @@ extension OperatorLibrary {
       factor /= Double(try call.target.broadcast(sizes).values.reduce(1, *))
     }
     return .constant(.double(factor)) * (x[1] - x[2]) * x[0]
+  }
+  .wideDecomposition { call in
+    let difference = try call.tensor(1) - call.tensor(2)
+    let isMean = try call.lossReduction(3) == .mean
+    return try difference * (isMean ? 2 / Double(difference.elementCount) : 2) * call.tensor(0)
   }
   .derivative(of: "grad_output", saving: ["self", "target"]) { d in
     let terms = try d.gradient * ((d.tensor("self") - d["target"]) * 2)

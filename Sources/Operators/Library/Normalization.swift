@@ -17,6 +17,16 @@ struct Normalization {
   /// Whether mean and rstd are functions of the input, as they are not when running statistics are used.
   var isOfInput = true
 
+  /// The three results, those that the mask asks for; the second and third summed over the other dimensions.
+  func gradients(_ mask: [Bool], others: [Int]) throws -> [Tensor?] {
+    let normalized = try (input - mean) * rstd
+    func sum(_ x: Tensor) throws -> Tensor { try others.isEmpty ? x : x.sum(others) }
+    return [
+      mask[0] ? try project(weight.map { try gradient * $0 } ?? gradient, normalized) : nil,
+      mask[1] ? try sum(gradient * normalized) : nil, mask[2] ? try sum(gradient) : nil,
+    ]
+  }
+
   /// The gradients of Σ tangent · result, over the three results above, with respect to grad, input and weight. They have
   /// the input's shape: that of the weight is still to be summed.
   func secondGradients(_ tangents: [Tensor?]) throws -> [Tensor?] {
@@ -50,5 +60,24 @@ struct Normalization {
 
   private func average(_ x: Tensor) throws -> Tensor {
     try folded.isEmpty ? x : x.mean(folded, keepDimensions: true)
+  }
+}
+
+extension Tensor {
+  /// (x - mean) / √(variance + eps) over dimensions, which keep size 1 in the statistics.
+  func normalized(
+    over dimensions: [Int], eps: Double
+  ) throws -> (output: Tensor, mean: Tensor, variance: Tensor, rstd: Tensor) {
+    let mean = try mean(dimensions, keepDimensions: true)
+    let centered = try self - mean
+    let variance = try centered.square().mean(dimensions, keepDimensions: true)
+    let rstd = try (variance + eps).rsqrt()
+    return (try centered * rstd, mean, variance, rstd)
+  }
+
+  /// This tensor times a weight, plus a bias, where there are such.
+  func scaledAndShifted(_ weight: Tensor?, _ bias: Tensor?) throws -> Tensor {
+    let scaled = try weight.map { try self * $0.widened() } ?? self
+    return try bias.map { try scaled + $0.widened() } ?? scaled
   }
 }

@@ -37,11 +37,13 @@ extension OperatorLibrary {
   public static let randLike = drawnLike(
     "rand_like(Tensor self, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor", dtypeAt: 1
   ) { _, output in .uniform(bits: output.dtype) }
+  .decomposition { .reference(try rand([Value($0.tensor(0).sizes)] + ownOptions($0, at: 1))) }
   .notDifferentiable()
 
   public static let randnLike = drawnLike(
     "randn_like(Tensor self, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor", dtypeAt: 1
   ) { _, _ in .normal }
+  .decomposition { .reference(try randn([Value($0.tensor(0).sizes)] + ownOptions($0, at: 1))) }
   .notDifferentiable()
 
   /// Uniform in from..<to, in the size and type of `self`.
@@ -52,6 +54,11 @@ extension OperatorLibrary {
       return .constant(.double(low)) + value * .constant(.double(high - low))
     }
   ) { _, output in .uniform(bits: output.dtype) }
+  .wideDecomposition { call in
+    let input = try call.tensor(0)
+    let (low, high) = (try call.double(1), try call.double(2))
+    return try rand(Value(input.sizes), .dtype(input.dtype)) * (high - low) + low
+  }
   .derivative { _ in nil }
   .inPlaceVariant()
 
@@ -62,6 +69,10 @@ extension OperatorLibrary {
       .constant(.double(try call.double(1))) + value * .constant(.double(try call.double(2)))
     }
   ) { _, _ in .normal }
+  .wideDecomposition { call in
+    let input = try call.tensor(0)
+    return try randn(Value(input.sizes), .dtype(input.dtype)) * call.double(2) + call.double(1)
+  }
   .derivative { _ in nil }
   .inPlaceVariant(named: "normal_")
 
@@ -70,6 +81,10 @@ extension OperatorLibrary {
     "bernoulli.p(Tensor self, float p, *, Generator? generator=None) -> Tensor", dtypeAt: nil,
     finish: { call, value in .cast(.int64, value .< .constant(.double(try call.double(1)))) }
   ) { _, _ in .uniform(bits: .float64) }
+  .decomposition { call in
+    let input = try call.tensor(0)
+    return .reference(try rand(Value(input.sizes), .dtype(.float64)).lt(call.double(1)))
+  }
   .derivative { _ in nil }
   .inPlaceVariant(overload: "float")
 
@@ -78,6 +93,10 @@ extension OperatorLibrary {
     "bernoulli(Tensor self, *, Generator? generator=None) -> Tensor", dtypeAt: nil, readsSelf: true,
     finish: { _, value in .cast(.int64, value .< .cast(.float64, .load(1))) }
   ) { _, _ in .uniform(bits: .float64) }
+  .decomposition { call in
+    let input = try call.tensor(0)
+    return .reference(try rand(Value(input.sizes), .dtype(.float64)).lt(input.double()))
+  }
   .derivative { try $0.gradient.zerosLike() }
 
   private static let factoryLongOptions = """
