@@ -140,10 +140,10 @@ extension OperatorLibrary {
         })
     )
     .wideDecomposition { call in
-      let input = try call.tensor(0)
+      let input = try call.tensor(0) * 1.0
       let dimensions = try rule.dimensions(call, rank: input.rank)
       guard !input.layout.isEmpty else { return try input.sum(dimensions, keepDimensions: rule.keeps(call)).log() }
-      let largest = try (input * 1.0).amax(dimensions, keepDimensions: true)
+      let largest = try input.amax(dimensions, keepDimensions: true)
       // Where all are -∞, or one is ∞, the largest element cannot be taken off.
       let shift = try largest.abs().eq(Double.infinity).selecting(0.0, largest)
       let total = try (input - shift).exp().sum(dimensions, keepDimensions: rule.keeps(call))
