@@ -30,7 +30,7 @@ final class CoreCompilerTests: XCTestCase {
   func testDigitsTrain() throws {
     func losses<Model: DigitsModel>(_ type: Model.Type, _ configuration: AOTConfiguration) throws -> [Double] {
       let images = try Digits.all().selecting(0..<16)
-      var training = try DigitsTraining(type, seed: 1, rate: 0.1, momentum: 0.9, configuration: configuration)
+      let training = try DigitsTraining(type, seed: 1, rate: 0.1, momentum: 0.9, configuration: configuration)
       return try (0..<2).map { _ in try training.step(images).loss }
     }
     for (plain, core) in try [
