@@ -16,6 +16,8 @@ final class ReadmeTests: XCTestCase {
       "train gpt --steps 1 --batch 2 --context 64 --width 8 --sample 1 --text \(text)",
     "swift run -c release aot show digits --stage joint": "show digits --stage joint",
     "swift run -c release aot show gpt --stage forward --format dot": "show gpt --stage forward --format dot",
+    "swift run -c release aot show gpt --stage joint --decompose core": "show gpt --stage joint --decompose core",
+    "swift run -c release aot ops --filter norm": "ops --filter norm",
     "swift run -c release aot bench overhead": "bench overhead --quick",
     "swift run -c release aot fuzz text --cases 100000": "fuzz text --cases 100",
     "swift run -c release aot conformance ops Tests/ConformanceTests/Sample --compiled":

@@ -10,6 +10,21 @@ final class OperatorConformanceTests: XCTestCase {
 
   func testRecordedCallsReplayCompiled() throws { try replay(.compiled(AOTConfiguration())) }
 
+  /// The values and gradients are those of the operators, whatever they are decomposed into.
+  func testRecordedCallsReplayDecomposed() throws {
+    for table in [DecompositionTable.coreATen, .primitives] {
+      try replay(.compiled(AOTConfiguration(decompositions: table)))
+    }
+  }
+
+  func testCoreOperatorsAreThoseRecorded() throws {
+    let recorded = try OperatorFacts(folder: Facts.operators).schemas()
+    for definition in OperatorLibrary.all {
+      guard let tags = recorded["\(definition.name.base).\(definition.name.overload)"]?.tags else { continue }
+      XCTAssertEqual(definition.traits.contains(.core), tags.contains("core"), "\(definition.name)")
+    }
+  }
+
   private func replay(_ mode: ReplayMode, file: StaticString = #filePath, line: UInt = #line) throws {
     var passed = 0
     OperatorReplay(try OperatorFacts(folder: Facts.operators), mode: mode).run { result in

@@ -57,7 +57,7 @@ extension DecompositionTable {
   }
 }
 
-/// Makes of what a decomposition gave what the operator gives: the same shapes and strides, and memory that nothing else has.
+/// Makes of what a decomposition gave what the operator gives: the same types and strides, and memory that nothing else has.
 private struct ResultFitting {
   private let call: OperatorCall
   private var taken: [ObjectIdentifier]
@@ -87,8 +87,8 @@ private struct ResultFitting {
   }
 
   private mutating func fit(_ tensor: Tensor, to expected: Tensor) throws -> Tensor {
-    guard tensor.sizes == expected.sizes, tensor.dtype == expected.dtype else {
-      throw refusal("\(tensor.dtype) \(tensor.sizes) in the place of \(expected.dtype) \(expected.sizes)")
+    guard tensor.sizes == expected.sizes else {
+      throw refusal("sizes \(tensor.sizes) in the place of \(expected.sizes)")
     }
     if call.allTensors.contains(where: { $0 === expected }) {
       guard tensor === expected else { throw refusal("another tensor than the one that is written to") }
@@ -100,7 +100,7 @@ private struct ResultFitting {
       }
       return tensor
     }
-    guard var result = try tensor.relaid(like: expected.layout) else {
+    guard var result = try tensor.converted(to: expected.dtype).relaid(like: expected.layout) else {
       throw refusal("strides \(tensor.strides) in the place of \(expected.strides)")
     }
     if taken.contains(ObjectIdentifier(result.storage)) { result = try result.clone() }

@@ -46,7 +46,7 @@ private struct DecomposedKernel: Sendable {
 
   @Sendable func lower(_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws {
     let tracer = GraphTracer()
-    let metas = try call.arguments.map { argument in
+    let metas = call.arguments.map { argument in
       argument.map { operand -> MetaValue in
         let layout = Layout(sizes: [SymInt](operand.sizes), strides: [SymInt](operand.strides))
         return .reference(TensorMeta(dtype: operand.dtype, layout: layout))

@@ -17,6 +17,7 @@ extension OperatorLibrary {
   public static let tanhBackward: OperatorDefinition = binary(
     "tanh_backward(Tensor grad_output, Tensor output) -> Tensor", accepts: .floatingPoint
   ) { $0 * (1 - $1 * $1) }
+  .wideDecomposition { try $0.tensor(0) * (1 - $0.tensor(1).square()) }
   .derivative(of: "grad_output", saving: ["output"]) { try tanhBackward(.reference($0.gradient), $0["output"]) }
   .derivative(of: "output", saving: ["grad_output", "output"]) { d in
     try d.gradient * (-2 * d.tensor("output") * d["grad_output"])
@@ -24,6 +25,7 @@ extension OperatorLibrary {
 
   /// 1 / (1 + exp(-x)). Integers are promoted to the default floating-point type.
   public static let sigmoid = unary("sigmoid(Tensor self) -> Tensor", promotion: .intToFloat) { logistic($0) }
+    .wideDecomposition { try (1 + ($0.tensor(0) * -1.0).exp()).reciprocal() }
     .derivative(saving: ["result"]) { try sigmoidBackward(.reference($0.gradient), .reference($0.result)) }
     .inPlaceVariant()
 
@@ -31,6 +33,7 @@ extension OperatorLibrary {
   public static let sigmoidBackward: OperatorDefinition = binary(
     "sigmoid_backward(Tensor grad_output, Tensor output) -> Tensor", accepts: .floatingPoint
   ) { $0 * (1 - $1) * $1 }
+  .wideDecomposition { try $0.tensor(0) * (1 - $0.tensor(1)) * $0.tensor(1) }
   .derivative(of: "grad_output", saving: ["output"]) { try sigmoidBackward(.reference($0.gradient), $0["output"]) }
   .derivative(of: "output", saving: ["grad_output", "output"]) { d in
     try d.gradient * d["grad_output"] * (1 - 2 * d.tensor("output"))
@@ -38,6 +41,7 @@ extension OperatorLibrary {
 
   /// max(x, 0). Its gradient at 0 is 0.
   public static let relu = unary("relu(Tensor self) -> Tensor", accepts: .numeric) { .binary(.maximum, $0, 0) }
+    .wideDecomposition { try $0.tensor(0).maximum(0) }
     .derivative(saving: ["result"]) { try thresholdBackward(.reference($0.gradient), .reference($0.result), .int(0)) }
     .inPlaceVariant()
 
@@ -45,6 +49,7 @@ extension OperatorLibrary {
   public static let thresholdBackward: OperatorDefinition = pointwise(
     "threshold_backward(Tensor grad_output, Tensor self, Scalar threshold) -> Tensor"
   ) { x, call in select(x[1] .<= .constant(try call.scalar(2)), 0, x[0]) }
+  .wideDecomposition { try $0.tensor(1).le($0.scalar(2)).selecting(0, $0.tensor(0)) }
   .derivative(of: "grad_output", saving: ["self"]) { d in
     try thresholdBackward(.reference(d.gradient), d["self"], d["threshold"])
   }
@@ -58,6 +63,14 @@ extension OperatorLibrary {
     let x = x[0]
     if try isGeluApproximate(call, at: 1) { return x * approximateDistribution(x) }
     return x * .unary(.ndtr, x)
+  }
+  .wideDecomposition { call in
+    let x = try call.tensor(0)
+    if try isGeluApproximate(call, at: 1) {
+      let inner = try (x + x * x * x * 0.044715) * 0.797_884_560_802_865_4
+      return try 0.5 * x * (1 + inner.tanh())
+    }
+    return try x * 0.5 * (1 + (x * 0.707_106_781_186_547_6).erf())
   }
   .derivative(saving: ["self"]) { try geluBackward(.reference($0.gradient), $0["self"], $0["approximate"]) }
   .inPlaceVariant()
@@ -74,6 +87,17 @@ extension OperatorLibrary {
     }
     let density = normalDensity * .unary(.exp, -0.5 * x * x)
     return gradient * (.unary(.ndtr, x) + x * density)
+  }
+  .wideDecomposition { call in
+    let (gradient, x) = (try call.tensor(0), try call.tensor(1))
+    if try isGeluApproximate(call, at: 2) {
+      let tanh = try ((x + x * x * x * 0.044715) * 0.797_884_560_802_865_4).tanh()
+      let slope = try (1 + x * x * (3 * 0.044715)) * 0.797_884_560_802_865_4
+      return try gradient * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * slope)
+    }
+    let distribution = try 0.5 * (1 + (x * 0.707_106_781_186_547_6).erf())
+    let density = try (x * x * -0.5).exp() * 0.398_942_280_401_432_7
+    return try gradient * (distribution + x * density)
   }
   .derivative(of: "grad_output", saving: ["self"]) { d in
     try geluBackward(.reference(d.gradient), d["self"], d["approximate"])
@@ -98,6 +122,7 @@ extension OperatorLibrary {
   public static let silu = unary("silu(Tensor self) -> Tensor", accepts: .floatingPoint) {
     $0 * logistic($0)
   }
+  .wideDecomposition { try $0.tensor(0) * $0.tensor(0).sigmoid() }
   .derivative(saving: ["self"]) { try siluBackward(.reference($0.gradient), $0["self"]) }
   .inPlaceVariant()
 
@@ -106,6 +131,11 @@ extension OperatorLibrary {
   ) { gradient, x in
     let sigmoid = logistic(x)
     return gradient * sigmoid * (1 + x * (1 - sigmoid))
+  }
+  .wideDecomposition { call in
+    let x = try call.tensor(1)
+    let sigmoid = try x.sigmoid()
+    return try call.tensor(0) * sigmoid * (1 + x * (1 - sigmoid))
   }
   .derivative(of: "grad_output", saving: ["self"]) { try siluBackward(.reference($0.gradient), $0["self"]) }
   .derivative(of: "self", saving: ["grad_output", "self"]) { d in

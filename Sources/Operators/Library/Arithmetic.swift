@@ -19,6 +19,7 @@ extension OperatorLibrary {
   public static let addScalar = pointwise(
     "add.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", operands: ["self", "other"], check: checkAlpha
   ) { x, call in x[0] + scaled(x[1], by: try call.scalar(2)) }
+  .decomposition { try add.call($0.arguments) }
   .derivative { $0.gradient }
   .inPlaceVariant()
 
@@ -34,6 +35,7 @@ extension OperatorLibrary {
     "sub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", operands: ["self", "other"],
     check: checkSubtraction
   ) { x, call in x[0] - scaled(x[1], by: try call.scalar(2)) }
+  .decomposition { try sub.call($0.arguments) }
   .derivative { $0.gradient }
   .inPlaceVariant()
 
@@ -42,6 +44,7 @@ extension OperatorLibrary {
     "rsub.Tensor(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor", operands: ["other", "self"],
     check: checkSubtraction
   ) { x, call in x[0] - scaled(x[1], by: try call.scalar(2)) }
+  .decomposition { .reference(try sub($0.arguments[1], $0.arguments[0], $0.arguments[2])) }
   .derivative(of: "self") { try -$0.gradient.scaled(by: $0.call.scalar(2)) }
   .derivative(of: "other") { $0.gradient }
 
@@ -49,6 +52,7 @@ extension OperatorLibrary {
     "rsub.Scalar(Tensor self, Scalar other, Scalar alpha=1) -> Tensor", operands: ["self", "other"],
     check: checkSubtraction
   ) { x, call in x[1] - scaled(x[0], by: try call.scalar(2)) }
+  .decomposition { .reference(try sub($0.arguments[1], $0.arguments[0], $0.arguments[2])) }
   .derivative { try -$0.gradient.scaled(by: $0.call.scalar(2)) }
 
   public static let mul = binary("mul.Tensor(Tensor self, Tensor other) -> Tensor") { $0 * $1 }
@@ -59,6 +63,7 @@ extension OperatorLibrary {
   public static let mulScalar = binary(
     "mul.Scalar(Tensor self, Scalar other) -> Tensor", operands: ["self", "other"]
   ) { $0 * $1 }
+  .decomposition { try mul.call($0.arguments) }
   .derivative { try $0.gradient * $0["other"] }
   .inPlaceVariant()
 

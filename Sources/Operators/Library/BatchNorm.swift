@@ -110,6 +110,23 @@ extension OperatorLibrary {
       },
       lowering: { call, results, builder in try lowerBatchNormBackward(call, results, &builder) })
   )
+  .decomposition { call in
+    let input = try call.tensor(1).widened()
+    func perChannel(_ position: Int) throws -> Tensor? {
+      try call.optionalTensor(position)?.widened().perChannel(rank: input.rank)
+    }
+    let isTraining = try call.bool(7)
+    let statistics = try (isTraining ? [5, 6] : [3, 4]).map {
+      try call.tensor($0).widened().perChannel(rank: input.rank)
+    }
+    let others = (0..<input.rank).filter { $0 != 1 }
+    let normalization = Normalization(
+      gradient: try call.tensor(0).widened(), input: input, mean: statistics[0],
+      rstd: isTraining ? statistics[1] : try (statistics[1] + call.double(8)).rsqrt(), weight: try perChannel(2),
+      folded: others, isOfInput: isTraining)
+    let gradients = try normalization.gradients(call.bools(9), others: others)
+    return .tuple(gradients.map { $0.map { .reference($0) } ?? .none })
+  }
   .derivative(
     of: "grad_out", "input", "weight",
     saving: ["grad_out", "input", "weight", "running_mean", "running_var", "save_mean", "save_invstd"]
@@ -185,7 +202,32 @@ extension OperatorLibrary {
           lowering.normalize(results[0], mean: running[0], variance: running[1], bias: bias, eps: eps, &builder)
           if updatesStatistics { zip(running, results.dropFirst(3)).forEach { builder.copy($0, to: $1) } }
         }))
-    return definition.derivative(
+    return definition.decomposition { call in
+      let input = try call.tensor(0).widened()
+      let eps = try call.double(schema.parameters.count - 1)
+      let running = try meanPosition.map { try [$0, $0 + 1].map { try call.tensor($0) } } ?? []
+      let (weight, bias) = try (
+        call.optionalTensor(1)?.perChannel(rank: input.rank), call.optionalTensor(2)?.perChannel(rank: input.rank)
+      )
+      guard try isTraining(call) || running.isEmpty else {
+        let mean = try running[0].widened().perChannel(rank: input.rank)
+        let rstd = try (running[1].widened() + eps).rsqrt().perChannel(rank: input.rank)
+        let output = try ((input - mean) * rstd).scaledAndShifted(weight, bias)
+        let unused = Value.reference(try input.newEmpty([0]))
+        return .tuple([.reference(output), unused, unused] + (updatesStatistics ? running.map { .reference($0) } : []))
+      }
+      let others = (0..<input.rank).filter { $0 != 1 }
+      let normalized = try input.normalized(over: others, eps: eps)
+      let statistics = try [normalized.mean, normalized.rstd].map { try $0.squeeze(others) }
+      let output = try normalized.output.scaledAndShifted(weight, bias)
+      guard updatesStatistics else { return .tuple(([output] + statistics).map { .reference($0) }) }
+      let momentum = try call.double(schema.parameters.count - 2)
+      let elements = Double(others.reduce(1) { $0 * input.shape[$1] })
+      let batch = try [statistics[0], normalized.variance.squeeze(others) * (elements / (elements - 1))]
+      let updated = try zip(batch, running).map { try $0 * momentum + $1.widened() * (1 - momentum) }
+      return .tuple(([output] + statistics + updated).map { .reference($0) })
+    }
+    .derivative(
       of: "input", "weight", "bias",
       saving: ["input", "weight"] + (meanPosition == nil ? [] : ["running_mean", "running_var"]) + [
         "result1", "result2",

@@ -28,8 +28,11 @@ extension OperatorLibrary {
   public static let isinf = classified("isinf") { .unary(.absolute, $0) .== infinity }
   // NaN is not less than anything.
   public static let isfinite = classified("isfinite", ofIntegers: true) { .unary(.absolute, $0) .< infinity }
+    .decomposition { .reference(try $0.tensor(0).abs().lt(Double.infinity)) }
   public static let isposinf = classified("isposinf") { $0 .== infinity }
+    .decomposition { .reference(try $0.tensor(0).eq(Double.infinity)) }
   public static let isneginf = classified("isneginf") { $0 .== -infinity }
+    .decomposition { .reference(try $0.tensor(0).eq(-Double.infinity)) }
 
   /// Whether the sign is negative: that of -0, too, and of a NaN.
   public static let signbit = pointwise("signbit(Tensor self) -> Tensor", promotion: .comparison) { x, call in

@@ -44,10 +44,16 @@ extension OperatorLibrary {
     "zeros(SymInt[] size, *, \(factoryOptions)) -> Tensor", dtypeAt: 1,
     layout: { Layout(contiguous: try $0.symInts(0)) }
   ) { _ in 0 }
+  .decomposition {
+    try full.call([$0.arguments[0], .int(0), .dtype($0.optionalDType(1) ?? .float32)] + $0.arguments[2...])
+  }
 
   public static let ones = created(
     "ones(SymInt[] size, *, \(factoryOptions)) -> Tensor", dtypeAt: 1, layout: { Layout(contiguous: try $0.symInts(0)) }
   ) { _ in 1 }
+  .decomposition {
+    try full.call([$0.arguments[0], .int(1), .dtype($0.optionalDType(1) ?? .float32)] + $0.arguments[2...])
+  }
 
   public static let full = created(
     "full(SymInt[] size, Scalar fill_value, *, \(factoryOptions)) -> Tensor", dtypeAt: 2,
@@ -65,31 +71,44 @@ extension OperatorLibrary {
     "eye(SymInt n, *, \(factoryOptions)) -> Tensor", dtypeAt: 1,
     layout: { call in Layout(contiguous: [SymInt](repeating: SymInt(try call.int(0)), count: 2)) }
   ) { _ in .cast(.int64, .coordinate(0) .== .coordinate(1)) }
+  .decomposition { .reference(try identity($0.int(0), $0.int(0))) }
 
   /// The first columns or rows of the identity matrix, [n, m].
   public static let eyeRectangular = created(
     "eye.m(SymInt n, SymInt m, *, \(factoryOptions)) -> Tensor", dtypeAt: 2,
     layout: { Layout(contiguous: [SymInt(try $0.int(0)), SymInt(try $0.int(1))]) }
   ) { _ in .cast(.int64, .coordinate(0) .== .coordinate(1)) }
+  .decomposition { .reference(try identity($0.int(0), $0.int(1))) }
 
   // In the size, and unless told otherwise the type and order of dimensions, of another tensor.
 
   public static let emptyLike = createdLike("empty_like", fill: nil) { _ in 0 }
+    .decomposition { call in
+      let layout = try call.tensor(0).layout.copied(format: call.optionalMemoryFormat(5) ?? .preserve)
+      return try emptyStrided.call([Value(layout.sizes), Value(layout.strides)] + ownOptions(call, at: 1))
+    }
   public static let zerosLike = createdLike("zeros_like", fill: nil) { _ in 0 }
+    .decomposition { try fullLike.call([$0.arguments[0], .int(0)] + $0.arguments[1...]) }
   public static let onesLike = createdLike("ones_like", fill: nil) { _ in 1 }
+    .decomposition { try fullLike.call([$0.arguments[0], .int(1)] + $0.arguments[1...]) }
   public static let fullLike = createdLike("full_like", fill: "fill_value") { .constant(try $0.scalar(1)) }
 
   // Of the type of another tensor.
 
   public static let newEmpty = createdNew("new_empty", fill: nil) { _ in 0 }
+    .decomposition { try empty.call([$0.arguments[1]] + ownOptions($0, at: 2)) }
   public static let newZeros = createdNew("new_zeros", fill: nil) { _ in 0 }
+    .decomposition { try full.call([$0.arguments[1], .int(0)] + ownOptions($0, at: 2)) }
   public static let newOnes = createdNew("new_ones", fill: nil) { _ in 1 }
+    .decomposition { try full.call([$0.arguments[1], .int(1)] + ownOptions($0, at: 2)) }
   public static let newFull = createdNew("new_full", fill: "fill_value") { .constant(try $0.scalar(2)) }
+    .decomposition { try full.call([$0.arguments[1], $0.arguments[2]] + ownOptions($0, at: 3)) }
 
   public static let newEmptyStrided = created(
     "new_empty_strided(Tensor self, SymInt[] size, SymInt[] stride, *, \(factoryOptions)) -> Tensor", dtypeAt: 3,
     layout: { try stridedLayout($0, at: 1) }, dtype: { try $0.tensor(0).dtype }
   ) { _ in 0 }
+  .decomposition { try emptyStrided.call([$0.arguments[1], $0.arguments[2]] + ownOptions($0, at: 3)) }
 
   static let factoryOptions = """
     ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None
@@ -149,6 +168,19 @@ extension OperatorLibrary {
       "\(name)(Tensor self, SymInt[] size\(fill.map { ", Scalar \($0)" } ?? ""), *, \(factoryOptions)) -> Tensor",
       dtypeAt: fill == nil ? 2 : 3, layout: { Layout(contiguous: try $0.symInts(1)) },
       dtype: { try $0.tensor(0).dtype }, value: fill == nil ? nil : 2, element)
+  }
+
+  /// dtype, layout, device and pin_memory, those of `self` where the call names none.
+  static func ownOptions(_ call: OperatorCall, at position: Int) throws -> [Value] {
+    let input = try call.tensor(0)
+    return [
+      .dtype(try call.optionalDType(position) ?? input.dtype), .none,
+      .device(try call.optionalDevice(position + 2) ?? input.device), .none,
+    ]
+  }
+
+  private static func identity(_ rowCount: Int, _ columnCount: Int) throws -> Tensor {
+    try Tensor.arange(rowCount).unsqueeze(1).eq(Tensor.arange(columnCount))
   }
 
   private static func stridedLayout(_ call: OperatorCall, at position: Int) throws -> Layout {

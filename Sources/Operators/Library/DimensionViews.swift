@@ -48,6 +48,14 @@ extension OperatorLibrary {
       return [layout]
     }
   )
+  .decomposition { call in
+    let input = try call.tensor(0)
+    var order = Array(0..<input.rank)
+    if input.rank > 0 {
+      order.swapAt(try call.dimension(1, rank: input.rank), try call.dimension(2, rank: input.rank))
+    }
+    return .reference(try input.permute(order))
+  }
   .viewInverse { call, _, mutated, _ in try mutated.transpose(call.int(1), call.int(2)) }
   .derivative { try $0.gradient.transpose($0.call.int(1), $0.call.int(2)) }
   .inPlaceVariant(overload: "default")
@@ -68,6 +76,7 @@ extension OperatorLibrary {
       return [layout]
     }
   )
+  .decomposition { .reference(try $0.tensor(0).permute((0..<$0.tensor(0).rank).reversed())) }
   .viewInverse { _, _, mutated, _ in try mutated.t() }
   .derivative { try $0.gradient.t() }
   .inPlaceVariant()
@@ -116,6 +125,7 @@ extension OperatorLibrary {
       return [input.layout.squeezed(Array(0..<input.rank))]
     }
   )
+  .decomposition { .reference(try $0.tensor(0).squeeze(Array(0..<$0.tensor(0).rank))) }
   .viewInverse { _, source, mutated, _ in try mutated.reshape(source.sizes) }
   .derivative { try $0.gradient.reshape($0.sizes("self")) }
   .inPlaceVariant()
@@ -129,6 +139,7 @@ extension OperatorLibrary {
       return [input.layout.squeezed([try call.dimension(1, rank: input.rank)])]
     }
   )
+  .decomposition { .reference(try $0.tensor(0).squeeze([$0.int(1)])) }
   .viewInverse { _, source, mutated, _ in try mutated.reshape(source.sizes) }
   .derivative { try $0.gradient.reshape($0.sizes("self")) }
   .inPlaceVariant()

@@ -18,6 +18,7 @@ extension OperatorLibrary {
   public static let divScalar = binary(
     "div.Scalar(Tensor self, Scalar other) -> Tensor", operands: ["self", "other"], promotion: .intToFloat
   ) { $0 / $1 }
+  .decomposition { try div.call($0.arguments) }
   .derivative { try $0.gradient / $0["other"] }
   .inPlaceVariant()
 
@@ -45,12 +46,14 @@ extension OperatorLibrary {
   public static let floorDivide = dividing("floor_divide(Tensor self, Tensor other) -> Tensor") {
     .binary(.floorDivide, $0, $1)
   }
+  .decomposition { try divMode.call($0.arguments + [.string("floor")]) }
   .notDifferentiable()
   .inPlaceVariant()
 
   public static let floorDivideScalar = dividing("floor_divide.Scalar(Tensor self, Scalar other) -> Tensor") {
     .binary(.floorDivide, $0, $1)
   }
+  .decomposition { try divScalarMode.call($0.arguments + [.string("floor")]) }
   .notDifferentiable()
   .inPlaceVariant()
 

@@ -44,6 +44,7 @@ extension OperatorLibrary {
     "native_dropout_backward(Tensor grad_output, Tensor mask, float scale) -> Tensor",
     operands: ["grad_output", "mask", "scale"], conditions: ["mask"]
   ) { x, _ in select(x[1], x[0] * x[2], 0) }
+  .wideDecomposition { try $0.tensor(1).selecting($0.tensor(0) * $0.double(2), 0.0) }
   .derivative(of: "grad_output", saving: ["mask"]) { d in
     try nativeDropoutBackward(.reference(d.gradient), d["mask"], d["scale"])
   }

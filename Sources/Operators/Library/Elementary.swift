@@ -12,6 +12,7 @@ extension OperatorLibrary {
     .inPlaceVariant()
 
   public static let exp2 = unary("exp2(Tensor self) -> Tensor", promotion: .intToFloat) { .unary(.exp2, $0) }
+    .decomposition { .reference(try powScalarBase(.double(2), $0.arguments[0])) }
     .derivative(saving: ["result"]) { try $0.gradient * $0.result * naturalLogarithmOf2 }
     .inPlaceVariant()
 

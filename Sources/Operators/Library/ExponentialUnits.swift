@@ -14,6 +14,11 @@ extension OperatorLibrary {
     let below = .constant(.double(alpha * scale)) * .unary(.expm1, x[0] * .constant(.double(inputScale)))
     return select(x[0] .> 0, x[0] * .constant(.double(scale)), below)
   }
+  .wideDecomposition { call in
+    let (alpha, scale, inputScale) = (try call.double(1), try call.double(2), try call.double(3))
+    let x = try call.tensor(0)
+    return try x.gt(0).selecting(x * scale, (x * inputScale).expm1() * (alpha * scale))
+  }
   .derivative(saving: ["self"]) { d in
     try eluBackward(.reference(d.gradient), d["alpha"], d["scale"], d["input_scale"], .bool(false), d["self"])
   }
@@ -36,6 +41,15 @@ extension OperatorLibrary {
       : gradient * .constant(.double(inputScale * alpha * scale))
         * .unary(.exp, value * .constant(.double(inputScale)))
     return select(value .<= 0, below, gradient * .constant(.double(scale)))
+  }
+  .wideDecomposition { call in
+    let (alpha, scale, inputScale) = (try call.double(1), try call.double(2), try call.double(3))
+    let (gradient, value) = (try call.tensor(0), try call.tensor(5))
+    let below =
+      try call.bool(4)
+      ? gradient * inputScale * (value + alpha * scale)
+      : gradient * (inputScale * alpha * scale) * (value * inputScale).exp()
+    return try value.le(0).selecting(below, gradient * scale)
   }
   .derivative(of: "grad_output", saving: ["self_or_result"]) { d in
     try eluBackward(

@@ -70,23 +70,27 @@ extension OperatorLibrary {
   .inPlaceVariant()
 
   public static let clampMin = clamped("clamp_min(Tensor self, Scalar min) -> Tensor", ["self", "min"])
+    .decomposition { try clamp.call($0.arguments + [.none]) }
     .derivative(saving: ["self"]) { try $0.tensor("self").gt($0["min"]).selecting($0.gradient, 0.0) }
     .inPlaceVariant()
 
   public static let clampMinTensor = clamped(
     "clamp_min.Tensor(Tensor self, Tensor min) -> Tensor", ["self", "min"], accepts: .all
   )
+  .decomposition { try clampTensor.call($0.arguments + [.none]) }
   .derivative(of: "self", saving: ["self", "min"]) { try greaterGradient($0, $0["self"], $0["min"]) }
   .derivative(of: "min", saving: ["self", "min"]) { try greaterGradient($0, $0["min"], $0["self"]) }
   .inPlaceVariant()
 
   public static let clampMax = clamped("clamp_max(Tensor self, Scalar max) -> Tensor", ["self", "max"])
+    .decomposition { try clamp.call([$0.arguments[0], .none, $0.arguments[1]]) }
     .derivative(saving: ["self"]) { try $0.tensor("self").lt($0["max"]).selecting($0.gradient, 0.0) }
     .inPlaceVariant()
 
   public static let clampMaxTensor = clamped(
     "clamp_max.Tensor(Tensor self, Tensor max) -> Tensor", ["self", "max"], accepts: .all
   )
+  .decomposition { try clampTensor.call([$0.arguments[0], .none, $0.arguments[1]]) }
   .derivative(of: "self", saving: ["self", "max"]) { try lesserGradient($0, $0["self"], $0["max"]) }
   .derivative(of: "max", saving: ["self", "max"]) { try lesserGradient($0, $0["max"], $0["self"]) }
   .inPlaceVariant()

@@ -11,7 +11,9 @@ extension OperatorLibrary {
   public static let amax = extremum("amax(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", .maximum)
   public static let amin = extremum("amin(Tensor self, int[1] dim=[], bool keepdim=False) -> Tensor", .minimum)
   public static let maxAll = extremum("max(Tensor self) -> Tensor", .maximum)
+    .decomposition { .reference(try amax($0.arguments[0])) }
   public static let minAll = extremum("min(Tensor self) -> Tensor", .minimum)
+    .decomposition { .reference(try amin($0.arguments[0])) }
 
   /// The largest element along a dimension, and the index of the first such. The gradient goes to that index alone.
   public static let max = indexedExtremum("max", .maximum, .argmax)
@@ -41,6 +43,10 @@ extension OperatorLibrary {
             finish: [.reduced(0), .reduced(1)])
         })
     )
+    .decomposition { call in
+      let dimensions = call.arguments[1].isNone ? .list([]) : call.arguments[1]
+      return .tuple(try [amin, amax].map { .reference(try $0(call.arguments[0], dimensions, call.arguments[2])) })
+    }
     .derivative(saving: ["self", "result0", "result1"]) { d in
       var total: Tensor?
       for (gradient, result) in zip(d.gradients, d.results) {

@@ -17,11 +17,17 @@ extension OperatorLibrary {
     if let number = call.arguments[1].scalar { return builder.fill(result, number.converted(to: result.dtype)) }
     builder.copy(try call.reference(1), to: result)
   }
+  .decomposition { call in
+    let input = try call.tensor(0)
+    guard let value = try? call.tensor(1) else { return try fillScalar.call(call.arguments) }
+    return .reference(try value.converted(to: input.dtype).expand(input.sizes))
+  }
   .derivative(of: "self") { _ in nil }
   .derivative(of: "value") { try $0.gradient.sum() }
   .inPlaceVariant()
 
   public static let zero = filled("zero(Tensor self) -> Tensor") { _, result, builder in builder.fill(result, 0) }
+    .decomposition { .reference(try fillScalar($0.arguments[0], .int(0))) }
     .derivative { _ in nil }
     .inPlaceVariant()
 

@@ -10,6 +10,7 @@ extension OperatorLibrary {
   public static let indexAdd = indexing(
     "index_add(Tensor self, int dim, Tensor index, Tensor source, *, Scalar alpha=1) -> Tensor", .sum
   )
+  .decomposition { try put($0, $0.tensor(3).scaled(by: $0.scalar(4)), accumulating: true) }
   .derivative(of: "self") { $0.gradient }
   .derivative(of: "source", saving: ["index"]) { d in
     try indexSelect(.reference(d.gradient), d["dim"], d["index"]).expand(d.sizes("source"))
@@ -21,6 +22,7 @@ extension OperatorLibrary {
   public static let indexCopy = indexing(
     "index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor", indices: [.int64]
   )
+  .decomposition { try put($0, $0.tensor(3)) }
   .derivative(of: "self", saving: ["index"]) { d in
     try indexFill(.reference(d.gradient), d["dim"], d["index"], .int(0))
   }
@@ -33,10 +35,23 @@ extension OperatorLibrary {
   public static let indexFill: OperatorDefinition = indexing(
     "index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor", indices: [.int64], wraps: true
   )
+  .decomposition { try put($0, .scalar($0.scalar(3), dtype: $0.tensor(0).dtype, device: $0.tensor(0).device)) }
   .derivative(of: "self", saving: ["index"]) { d in
     try indexFill(.reference(d.gradient), d["dim"], d["index"], .int(0))
   }
   .inPlaceVariant()
+
+  /// `self` with a source put in the slices that argument 2 names.
+  private static func put(_ call: OperatorCall, _ source: Tensor, accumulating: Bool = false) throws -> Value {
+    let input = try call.tensor(0)
+    let index = try call.tensor(2).reshape([-1])
+    if input.rank == 0 {
+      let result = try input.unsqueeze(0).indexPut([index], source.reshape([-1]), accumulate: accumulating)
+      return .reference(try result.squeeze(0))
+    }
+    let before = [Tensor?](repeating: nil, count: try call.dimension(1, rank: input.rank))
+    return .reference(try input.indexPut(before + [index], source, accumulate: accumulating))
+  }
 
   /// As `index_fill.int_Scalar`, with the element of a tensor without dimensions.
   public static let indexFillTensor = indexing(

@@ -49,6 +49,13 @@ extension OperatorLibrary {
           ], full: [(results[0], output)])
       })
   )
+  .decomposition { call in
+    let input = try call.tensor(0)
+    let normalized = try input.widened().normalized(
+      over: Array((input.rank - (try call.ints(1).count))..<input.rank), eps: call.double(4))
+    let output = try normalized.output.scaledAndShifted(call.optionalTensor(2), call.optionalTensor(3))
+    return .tuple([.reference(output), .reference(normalized.mean), .reference(normalized.rstd)])
+  }
   .derivative(of: "input", "weight", "bias", saving: ["input", "weight", "bias", "result1", "result2"]) {
     d -> [Value] in
     guard let gradient = d.gradients[0] else { return [.none, .none, .none] }
@@ -86,6 +93,16 @@ extension OperatorLibrary {
       },
       lowering: { call, results, builder in try lowerLayerNormBackward(call, results, &builder) })
   )
+  .decomposition { call in
+    let input = try call.tensor(1)
+    let axis = input.rank - (try call.ints(2).count)
+    let normalization = Normalization(
+      gradient: try call.tensor(0).widened(), input: try input.widened(), mean: try call.tensor(3).widened(),
+      rstd: try call.tensor(4).widened(), weight: try call.optionalTensor(5)?.widened(),
+      folded: Array(axis..<input.rank))
+    return .tuple(
+      try normalization.gradients(call.bools(7), others: Array(0..<axis)).map { $0.map { .reference($0) } ?? .none })
+  }
   .derivative(
     of: "grad_out", "input", "weight",
     saving: ["grad_out", "input", "mean", "rstd", "weight"]

@@ -26,6 +26,11 @@ extension OperatorLibrary {
           builder.pointwise([input], to: results[1]) { _ in decay }
         })
     )
+    .decomposition { call in
+      let input = try call.tensor(0).widened()
+      let decay = try (-input.abs()).exp()
+      return .tuple([.reference(try input.clamp(max: 0) - decay.log1p()), .reference(decay)])
+    }
     .derivative(saving: ["self", "result1"]) { d in
       try logSigmoidBackward(.reference(d.gradient), d["self"], .reference(d.results[1]))
     }
@@ -37,6 +42,10 @@ extension OperatorLibrary {
   ) { x, _ in
     let share = x[2] / (1 + x[2])
     return x[0] * select(x[1] .< 0, 1 - share, share)
+  }
+  .wideDecomposition { call in
+    let share = try call.tensor(2) / (call.tensor(2) + 1)
+    return try call.tensor(0) * call.tensor(1).lt(0).selecting(1 - share, share)
   }
   .derivative(of: "grad_output", saving: ["self", "buffer"]) { d in
     try logSigmoidBackward(.reference(d.gradient), d["self"], d["buffer"])

@@ -13,6 +13,7 @@ extension OperatorLibrary {
     let difference = x[0] - x[1]
     return difference * difference
   }
+  .wideDecomposition { try ($0.tensor(0) - $0.tensor(1)).square().reduced($0.lossReduction(2)) }
   .derivative(of: "self", saving: ["self", "target"]) { d in
     try mseLossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"]])
   }
@@ -24,6 +25,11 @@ extension OperatorLibrary {
   public static let mseLossBackward: OperatorDefinition = differenceBackward(
     "mse_loss_backward(Tensor grad_output, Tensor self, Tensor target, int reduction) -> Tensor"
   ) { difference, _ in 2 * difference }
+  .wideDecomposition { call in
+    let difference = try call.tensor(1) - call.tensor(2)
+    let isMean = try call.lossReduction(3) == .mean
+    return try difference * (isMean ? 2 / Double(difference.elementCount) : 2) * call.tensor(0)
+  }
   .derivative(of: "grad_output", saving: ["self", "target"]) { d in
     try mseLossBackward(.reference(d.gradient), d["self"], d["target"], d["reduction"])
   }

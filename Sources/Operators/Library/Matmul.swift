@@ -25,6 +25,7 @@ extension OperatorLibrary {
     "addmm(Tensor self, Tensor mat1, Tensor mat2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", operands: (1, 2),
     ranks: (2, 2)
   )
+  .wideDecomposition { try added($0, $0.tensor(1).mm($0.tensor(2))) }
   .derivative(of: "self") { d in try d.gradient.scaled(by: d.scalar("beta")) }
   .derivative(of: "mat1", saving: ["mat2"]) { d in
     try d.gradient.mm(d.tensor("mat2").t()).scaled(by: d.scalar("alpha"))
@@ -39,6 +40,7 @@ extension OperatorLibrary {
     "baddbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor", operands: (1, 2),
     ranks: (3, 3)
   )
+  .wideDecomposition { try added($0, $0.tensor(1).bmm($0.tensor(2))) }
   .derivative(of: "self") { d in try d.gradient.scaled(by: d.scalar("beta")) }
   .derivative(of: "batch1", saving: ["batch2"]) { d in
     try d.gradient.bmm(d.tensor("batch2").transpose(1, 2)).scaled(by: d.scalar("alpha"))
@@ -52,6 +54,7 @@ extension OperatorLibrary {
   public static let mv: OperatorDefinition = product(
     "mv(Tensor self, Tensor vec) -> Tensor", operands: (0, 1), ranks: (2, 1)
   )
+  .decomposition { .reference(try $0.tensor(0).mm($0.tensor(1).unsqueeze(1)).squeeze(1)) }
   .derivative(of: "self", saving: ["vec"]) { d in try d.gradient.outer(d.tensor("vec")) }
   .derivative(of: "vec", saving: ["self"]) { d in try d.tensor("self").t().mv(d.gradient) }
 
@@ -73,6 +76,7 @@ extension OperatorLibrary {
   public static let dot: OperatorDefinition = product(
     "dot(Tensor self, Tensor tensor) -> Tensor", operands: (0, 1), ranks: (1, 1)
   )
+  .wideDecomposition { try ($0.tensor(0) * $0.tensor(1)).sum() }
   .derivative(of: "self", saving: ["tensor"]) { d in try d.gradient * d.tensor("tensor") }
   .derivative(of: "tensor", saving: ["self"]) { d in try d.gradient * d.tensor("self") }
 
@@ -109,6 +113,12 @@ extension OperatorLibrary {
     return try left.transpose(1, 2).bmm(gradients).scaled(by: d.scalar("alpha"))
   }
   .inPlaceVariant()
+
+  /// beta · self + alpha · product. A beta of 0 leaves `self` out, NaN and all.
+  private static func added(_ call: OperatorCall, _ product: Tensor) throws -> Tensor {
+    let (beta, scaled) = (try call.scalar(3), try product.scaled(by: call.scalar(4)))
+    return try beta.doubleValue == 0 ? scaled : call.tensor(0).scaled(by: beta) + scaled
+  }
 
   /// An operator that is one product of the operands at two positions; if those are 1 and 2, added to argument 0.
   private static func product(

@@ -15,6 +15,24 @@ extension OperatorLibrary {
     -> (Tensor output, Tensor total_weight)
     """, check: checkRows
   )
+  .decomposition { call in
+    let input = try call.tensor(0).widened()
+    let rows = try input.rank == 1 ? input.unsqueeze(0) : input
+    let target = try call.tensor(1).reshape([-1])
+    let isCounted = try target.ne(call.int(4))
+    let index = try isCounted.selecting(target, 0)
+    let weights = try call.optionalTensor(2).map { try isCounted.selecting($0.widened().indexSelect(0, index), 0.0) }
+    let share = try weights ?? isCounted.converted(to: rows.dtype)
+    let picked = try rows.gather(1, index.unsqueeze(1)).squeeze(1)
+    let losses = try isCounted.selecting(-(picked * share), 0.0)
+    let reduction = try call.lossReduction(3)
+    if reduction == .none {
+      let output = try losses.reshape(input.rank == 1 ? [] : call.tensor(1).sizes)
+      return .tuple([.reference(output), .reference(try input.newZeros([Int]()))])
+    }
+    let total = try share.sum()
+    return .tuple([.reference(try reduction == .mean ? losses.sum() / total : losses.sum()), .reference(total)])
+  }
   .derivative(of: "self", saving: ["self", "target", "weight", "result1"]) { try gradient($0, nllLossBackward) }
   .auxiliary(results: 1)
 
@@ -24,6 +42,16 @@ extension OperatorLibrary {
     SymInt ignore_index, Tensor total_weight) -> Tensor
     """, check: checkRows
   )
+  .decomposition { call in
+    let input = try call.tensor(1)
+    let target = try call.tensor(2).reshape([-1, 1])
+    let places = try Tensor.arange(input.shape[input.rank - 1], device: input.device)
+    let isTarget = try target.eq(places).logicalAnd(target.ne(call.int(5)))
+    var factor = try -call.tensor(0).widened().reshape([-1, 1])
+    if let weight = try call.optionalTensor(3) { factor = try factor * weight.widened() }
+    if try call.lossReduction(4) == .mean { factor = try factor / call.tensor(6).widened() }
+    return .reference(try isTarget.selecting(factor, 0.0).reshape(input.sizes))
+  }
   .derivative(of: "grad_output", saving: ["target", "weight"]) { try secondGradient($0, nllLossForward) }
   .derivative(of: "self") { _ in nil }
 

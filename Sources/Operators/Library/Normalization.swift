@@ -19,10 +19,20 @@ struct Normalization {
   /// Whether mean and rstd are functions of the input, as they are not when running statistics are used.
   var isOfInput = true
 
+  /// The three results, those that the mask asks for; the second and third summed over the other dimensions.
+  func gradients(_ mask: [Bool], others: [Int]) throws -> [Tensor?] {
+    let normalized = try normalized()
+    func sum(_ x: Tensor) throws -> Tensor { try others.isEmpty ? x : x.sum(others) }
+    return [
+      mask[0] ? try project(weight.map { try gradient * $0 } ?? gradient, normalized) : nil,
+      mask[1] ? try sum(gradient * normalized) : nil, mask[2] ? try sum(gradient) : nil,
+    ]
+  }
+
   /// The gradients of Σ tangent · result, over the three results above, with respect to grad, input and weight. They have
   /// the input's shape: that of the weight is still to be summed.
   func secondGradients(_ tangents: [Tensor?]) throws -> [Tensor?] {
-    let normalized = try (mean.map { try input - $0 } ?? input) * rstd
+    let normalized = try normalized()
     let scaled = try weight.map { try gradient * $0 } ?? gradient
     var (toGradient, toInput, toWeight): (Tensor?, Tensor?, Tensor?)
     func add(_ x: Tensor, to sum: inout Tensor?) throws { sum = try sum?.add(x) ?? x }
@@ -45,6 +55,8 @@ struct Normalization {
     if let tangent = tangents[2] { try add(tangent.expand(gradient.sizes), to: &toGradient) }
     return [toGradient, toInput, toWeight]
   }
+
+  private func normalized() throws -> Tensor { try (mean.map { try input - $0 } ?? input) * rstd }
 
   private func project(_ x: Tensor, _ normalized: Tensor) throws -> Tensor {
     if !isOfInput { return try rstd * x }
@@ -85,5 +97,24 @@ extension Call where Reference == Tensor {
         .shape, target.name,
         "a gradient \(gradient.dtype) \(gradient.sizes) does not fit an input \(input.dtype) \(input.sizes)")
     }
+  }
+}
+
+extension Tensor {
+  /// (x - mean) / √(variance + eps) over dimensions, which keep size 1 in the statistics.
+  func normalized(
+    over dimensions: [Int], eps: Double
+  ) throws -> (output: Tensor, mean: Tensor, variance: Tensor, rstd: Tensor) {
+    let mean = try mean(dimensions, keepDimensions: true)
+    let centered = try self - mean
+    let variance = try centered.square().mean(dimensions, keepDimensions: true)
+    let rstd = try (variance + eps).rsqrt()
+    return (try centered * rstd, mean, variance, rstd)
+  }
+
+  /// This tensor times a weight, plus a bias, where there are such.
+  func scaledAndShifted(_ weight: Tensor?, _ bias: Tensor?) throws -> Tensor {
+    let scaled = try weight.map { try self * $0.widened() } ?? self
+    return try bias.map { try scaled + $0.widened() } ?? scaled
   }
 }

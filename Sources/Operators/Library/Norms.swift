@@ -73,6 +73,21 @@ extension OperatorLibrary {
             call, to: results, &builder, values: [.init(operation, value, dtype: dtype)], finish: [result])
         })
     )
+    .decomposition { call in
+      let input = try call.tensor(0)
+      let dtype = try call.optionalDType(4) ?? input.dtype
+      let magnitude = try input.converted(to: dtype.accumulator).abs()
+      let (dimensions, keeps) = (try rule.dimensions(call, rank: input.rank), try rule.keeps(call))
+      func sum(_ terms: Tensor) throws -> Tensor { try terms.sum(dimensions, keepDimensions: keeps) }
+      switch try call.double(1) {
+      case .infinity: return .reference(try magnitude.amax(dimensions, keepDimensions: keeps))
+      case -.infinity: return .reference(try magnitude.amin(dimensions, keepDimensions: keeps))
+      case 0: return .reference(try sum(magnitude.ne(0).converted(to: magnitude.dtype)))
+      case 1: return .reference(try sum(magnitude))
+      case 2: return .reference(try sum(magnitude * magnitude).sqrt())
+      case let order: return .reference(try sum(magnitude.pow(order)).pow(1 / order))
+      }
+    }
     .derivative(saving: ["self", "result"]) { d in
       let input = try d.tensor("self").converted(to: d.gradient.dtype)
       return try normGradient(

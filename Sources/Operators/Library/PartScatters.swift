@@ -61,6 +61,10 @@ extension OperatorLibrary {
   public static let selectBackward: OperatorDefinition = placement(
     "select_backward(Tensor grad_output, SymInt[] input_sizes, int dim, SymInt index) -> Tensor", .select
   )
+  .decomposition { call in
+    let zeros = try call.tensor(0).newZeros(call.symInts(1))
+    return .reference(try zeros.selectScatter(call.tensor(0), call.int(2), call.int(3)))
+  }
   .derivative(of: "grad_output") { try selectInt(.reference($0.gradient), $0["dim"], $0["index"]) }
 
   /// Zeros but in a slice: the gradient of `slice`.
@@ -69,6 +73,10 @@ extension OperatorLibrary {
     slice_backward(Tensor grad_output, SymInt[] input_sizes, int dim, SymInt start, SymInt end, SymInt step) -> Tensor
     """, .slice
   )
+  .decomposition { call in
+    let zeros = try call.tensor(0).newZeros(call.symInts(1))
+    return .reference(try sliceScatter([.reference(zeros), call.arguments[0]] + call.arguments[2...]))
+  }
   .derivative(of: "grad_output") { try slice(.reference($0.gradient), $0["dim"], $0["start"], $0["end"], $0["step"]) }
 
   /// Zeros but on a diagonal: the gradient of `diagonal`.

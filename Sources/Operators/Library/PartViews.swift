@@ -43,6 +43,11 @@ extension OperatorLibrary {
   public static let unfold: OperatorDefinition = part(
     "unfold(Tensor(a) self, int dimension, int size, int step) -> Tensor(a)", .unfold
   )
+  .decomposition { call in
+    let layout = try PartView.unfold.layout(of: call.tensor(0).layout, call, at: 1)
+    return .reference(
+      try asStrided(call.arguments[0], Value(layout.sizes), Value(layout.strides), .int(layout.offset)))
+  }
   .viewInverse { call, source, mutated, _ in
     // A dense copy of the source has places to scatter to, whatever the source's own strides.
     let source = try source.contiguous()

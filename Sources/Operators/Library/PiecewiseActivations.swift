@@ -12,6 +12,10 @@ extension OperatorLibrary {
   public static let leakyRelu = pointwise(
     "leaky_relu(Tensor self, Scalar negative_slope=0.01) -> Tensor", accepts: .floatingPoint
   ) { x, call in select(x[0] .> 0, x[0], x[0] * .constant(try call.scalar(1))) }
+  .wideDecomposition { call in
+    let x = try call.tensor(0)
+    return try x.gt(0).selecting(x, x * call.scalar(1))
+  }
   .derivative(saving: ["self"]) { d in
     try leakyReluBackward(.reference(d.gradient), d["self"], d["negative_slope"], .bool(false))
   }
@@ -21,6 +25,10 @@ extension OperatorLibrary {
     "leaky_relu_backward(Tensor grad_output, Tensor self, Scalar negative_slope, bool self_is_result) -> Tensor",
     accepts: .floatingPoint, check: { call, _ in try checkInvertible(call, factorAt: 2, isResultAt: 3) }
   ) { x, call in select(x[1] .> 0, x[0], x[0] * .constant(try call.scalar(2))) }
+  .wideDecomposition { call in
+    let gradient = try call.tensor(0)
+    return try call.tensor(1).gt(0).selecting(gradient, gradient * call.scalar(2))
+  }
   .derivative(of: "grad_output", saving: ["self"]) { d in
     try leakyReluBackward(.reference(d.gradient), d["self"], d["negative_slope"], d["self_is_result"])
   }
@@ -35,6 +43,11 @@ extension OperatorLibrary {
     return select(
       scaled .> .constant(.double(try call.double(2))), x[0], .unary(.log1p, .unary(.exp, scaled)) / beta)
   }
+  .wideDecomposition { call in
+    let (x, beta) = (try call.tensor(0), try call.double(1))
+    let scaled = try x * beta
+    return try scaled.gt(call.double(2)).selecting(x, scaled.exp().log1p() / beta)
+  }
   .derivative(saving: ["self"]) { d in
     try softplusBackward(.reference(d.gradient), d["self"], d["beta"], d["threshold"])
   }
@@ -45,6 +58,10 @@ extension OperatorLibrary {
   ) { x, call in
     let scaled = x[1] * .constant(.double(try call.double(2)))
     return select(scaled .> .constant(.double(try call.double(3))), x[0], x[0] * logistic(scaled))
+  }
+  .wideDecomposition { call in
+    let (gradient, scaled) = (try call.tensor(0), try call.tensor(1) * call.double(2))
+    return try scaled.gt(call.double(3)).selecting(gradient, gradient * scaled.sigmoid())
   }
   .derivative(of: "grad_output", saving: ["self"]) { d in
     try softplusBackward(.reference(d.gradient), d["self"], d["beta"], d["threshold"])
@@ -67,6 +84,7 @@ extension OperatorLibrary {
     }
     return .binary(.minimum, .binary(.maximum, x[0], try limit(1)), try limit(2))
   }
+  .wideDecomposition { try $0.tensor(0).clamp(min: $0.scalar(1), max: $0.scalar(2)) }
   .derivative(saving: ["self"]) { d in
     try hardtanhBackward(.reference(d.gradient), d["self"], d["min_val"], d["max_val"])
   }
@@ -79,6 +97,10 @@ extension OperatorLibrary {
     let isOutside = ScalarExpression.binary(
       .bitwiseOr, x[1] .<= .constant(try call.scalar(2)), x[1] .>= .constant(try call.scalar(3)))
     return select(isOutside, 0, x[0])
+  }
+  .wideDecomposition { call in
+    let x = try call.tensor(1)
+    return try x.le(call.scalar(2)).logicalOr(x.ge(call.scalar(3))).selecting(0.0, call.tensor(0))
   }
   .derivative(of: "grad_output", saving: ["self"]) { d in
     try hardtanhBackward(.reference(d.gradient), d["self"], d["min_val"], d["max_val"])
@@ -96,6 +118,7 @@ extension OperatorLibrary {
   public static let hardswish = unary("hardswish(Tensor self) -> Tensor", accepts: .floatingPoint) { x in
     x * limited(x + 3) / 6
   }
+  .wideDecomposition { try $0.tensor(0) * ($0.tensor(0) + 3).clamp(min: 0, max: 6) / 6 }
   .derivative(saving: ["self"]) { try hardswishBackward(.reference($0.gradient), $0["self"]) }
   .inPlaceVariant()
 
@@ -103,6 +126,10 @@ extension OperatorLibrary {
     "hardswish_backward(Tensor grad_output, Tensor self) -> Tensor", accepts: .floatingPoint
   ) { gradient, x in
     select(x .<= -3, 0, select(x .< 3, gradient * (x / 3 + 0.5), gradient))
+  }
+  .wideDecomposition { call in
+    let (gradient, x) = (try call.tensor(0), try call.tensor(1))
+    return try x.le(-3).selecting(0.0, x.lt(3).selecting(gradient * (x / 3 + 0.5), gradient))
   }
   .derivative(of: "grad_output", saving: ["self"]) { try hardswishBackward(.reference($0.gradient), $0["self"]) }
   .derivative(of: "self", saving: ["grad_output", "self"]) { d in
@@ -114,12 +141,17 @@ extension OperatorLibrary {
   public static let hardsigmoid = unary("hardsigmoid(Tensor self) -> Tensor", accepts: .floatingPoint) { x in
     limited(x + 3) / 6
   }
+  .wideDecomposition { try ($0.tensor(0) + 3).clamp(min: 0, max: 6) / 6 }
   .derivative(saving: ["self"]) { try hardsigmoidBackward(.reference($0.gradient), $0["self"]) }
   .inPlaceVariant()
 
   public static let hardsigmoidBackward: OperatorDefinition = binary(
     "hardsigmoid_backward(Tensor grad_output, Tensor self) -> Tensor", accepts: .floatingPoint
   ) { gradient, x in select(.binary(.bitwiseAnd, x .> -3, x .< 3), gradient * oneSixth, 0) }
+  .wideDecomposition { call in
+    let x = try call.tensor(1)
+    return try x.gt(-3).logicalAnd(x.lt(3)).selecting(call.tensor(0) * Double(Float(1) / 6), 0.0)
+  }
   .derivative(of: "grad_output", saving: ["self"]) { try hardsigmoidBackward(.reference($0.gradient), $0["self"]) }
   .derivative(of: "self") { try $0.gradient.zerosLike() }
 
@@ -132,6 +164,7 @@ extension OperatorLibrary {
   ) { x, call in
     select(x[0] .<= .constant(try call.scalar(1)), .constant(try call.scalar(2)), x[0])
   }
+  .wideDecomposition { try $0.tensor(0).le($0.scalar(1)).selecting($0.scalar(2), $0.tensor(0)) }
   .derivative(saving: ["self"]) { try thresholdBackward(.reference($0.gradient), $0["self"], $0["threshold"]) }
   .inPlaceVariant()
 

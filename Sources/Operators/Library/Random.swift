@@ -38,11 +38,13 @@ extension OperatorLibrary {
   public static let randLike = drawnLike(
     "rand_like(Tensor self, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor", dtypeAt: 1
   ) { _, output in .uniform(bits: output.dtype) }
+  .decomposition { .reference(try rand([Value($0.tensor(0).sizes)] + ownOptions($0, at: 1))) }
   .notDifferentiable()
 
   public static let randnLike = drawnLike(
     "randn_like(Tensor self, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor", dtypeAt: 1
   ) { _, _ in .normal }
+  .decomposition { .reference(try randn([Value($0.tensor(0).sizes)] + ownOptions($0, at: 1))) }
   .notDifferentiable()
 
   /// Uniform integers in 0..<high.
@@ -75,6 +77,11 @@ extension OperatorLibrary {
       return .constant(.double(low)) + value * .constant(.double(high - low))
     }
   ) { _, output in .uniform(bits: output.dtype) }
+  .wideDecomposition { call in
+    let input = try call.tensor(0)
+    let (low, high) = (try call.double(1), try call.double(2))
+    return try rand(Value(input.sizes), .dtype(input.dtype)) * (high - low) + low
+  }
   .derivative { _ in nil }
   .inPlaceVariant()
 
@@ -88,6 +95,10 @@ extension OperatorLibrary {
       .constant(.double(try call.double(1))) + value * .constant(.double(try call.double(2)))
     }
   ) { _, _ in .normal }
+  .wideDecomposition { call in
+    let input = try call.tensor(0)
+    return try randn(Value(input.sizes), .dtype(input.dtype)) * call.double(2) + call.double(1)
+  }
   .derivative { _ in nil }
   .inPlaceVariant(named: "normal_")
 
@@ -97,6 +108,10 @@ extension OperatorLibrary {
     check: { call, _ in _ = try call.probability(1) },
     finish: { call, value in .cast(.int64, value .< .constant(.double(try call.double(1)))) }
   ) { _, _ in .uniform(bits: .float64) }
+  .decomposition { call in
+    let input = try call.tensor(0)
+    return .reference(try rand(Value(input.sizes), .dtype(.float64)).lt(call.double(1)))
+  }
   .derivative { _ in nil }
   .inPlaceVariant(overload: "float")
 
@@ -105,6 +120,10 @@ extension OperatorLibrary {
     "bernoulli(Tensor self, *, Generator? generator=None) -> Tensor", reads: 0,
     finish: { _, value in .cast(.int64, value .< .cast(.float64, .load(1))) }
   ) { _, _ in .uniform(bits: .float64) }
+  .decomposition { call in
+    let input = try call.tensor(0)
+    return .reference(try rand(Value(input.sizes), .dtype(.float64)).lt(input.double()))
+  }
   .derivative { try $0.gradient.zerosLike() }
 
   /// 1 with the probability that `p`, broadcast, has for each element, else 0, in the size and type of `self`.

@@ -11,10 +11,12 @@ extension OperatorLibrary {
   public static let arange = range("arange(Scalar end, *, \(factoryOptions)) -> Tensor", dtypeAt: 1) { call in
     (.int(0), try call.scalar(0), .int(1))
   }
+  .decomposition { try arangeStep.call([.int(0), $0.arguments[0], .int(1)] + $0.arguments[1...]) }
 
   public static let arangeStart = range(
     "arange.start(Scalar start, Scalar end, *, \(factoryOptions)) -> Tensor", dtypeAt: 2
   ) { call in (try call.scalar(0), try call.scalar(1), .int(1)) }
+  .decomposition { try arangeStep.call([$0.arguments[0], $0.arguments[1], .int(1)] + $0.arguments[2...]) }
 
   public static let arangeStep = range(
     "arange.start_step(Scalar start, Scalar end, Scalar step=1, *, \(factoryOptions)) -> Tensor", dtypeAt: 3
@@ -38,6 +40,13 @@ extension OperatorLibrary {
     return select(
       .coordinate(0) .< .constant(.int(steps / 2)), .constant(.double(start)) + step * index,
       .constant(.double(end)) - step * fromEnd)
+  }
+  .decomposition { call in
+    let (start, end, steps) = (try call.double(0), try call.double(1), try call.int(2))
+    let index = try Tensor.arange(steps, dtype: .float64)
+    let step = steps > 1 ? (end - start) / Double(steps - 1) : 0
+    let fromEnd = try index.rsub(Double(steps - 1)) * -step + end
+    return .reference(try index.lt(steps > 1 ? steps / 2 : 1).selecting(index * step + start, fromEnd))
   }
 
   /// The lower triangle of matrices [… , n, m], up to a diagonal; zeros elsewhere.

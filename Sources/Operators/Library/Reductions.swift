@@ -10,6 +10,7 @@ extension OperatorLibrary {
 
   /// The sum of all elements. Integers and bool accumulate and give int64.
   public static let sumAll = summing("sum(Tensor self, *, ScalarType? dtype=None) -> Tensor")
+    .decomposition { try sum.call([$0.arguments[0], .list([]), .bool(false), $0.arguments[1]]) }
 
   /// Sums over dimensions; none, or an empty list, means all.
   public static let sum = summing(
@@ -17,8 +18,18 @@ extension OperatorLibrary {
 
   /// The mean of all elements, of floating-point type.
   public static let meanAll = averaging("mean(Tensor self, *, ScalarType? dtype=None) -> Tensor")
+    .decomposition { try mean.call([$0.arguments[0], .list([]), .bool(false), $0.arguments[1]]) }
   public static let mean = averaging(
-    "mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor")
+    "mean.dim(Tensor self, int[1]? dim, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor"
+  )
+  .decomposition { call in
+    let input = try call.tensor(0)
+    let rule = ReductionRule(call.target.schema)
+    let dtype = try call.optionalDType(3) ?? input.dtype
+    let total = try sum(
+      .reference(input.converted(to: dtype.accumulator)), call.arguments[1], call.arguments[2])
+    return .reference(try total / rule.count(call, sizes: input.shape))
+  }
 
   // Whether any, or all, elements are other than zero. They give bool, but uint8 for uint8.
 
@@ -26,8 +37,17 @@ extension OperatorLibrary {
   public static let anyDim = deciding("any.dim(Tensor self, int dim, bool keepdim=False) -> Tensor", .any)
   public static let anyDims = deciding("any.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor", .any)
   public static let allAll = deciding("all(Tensor self) -> Tensor", .all)
+    .decomposition { try notAny($0, anyAll) }
   public static let allDim = deciding("all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor", .all)
+    .decomposition { try notAny($0, anyDim) }
   public static let allDims = deciding("all.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor", .all)
+    .decomposition { try notAny($0, anyDims) }
+
+  /// Whether all are other than zero: none is zero.
+  private static func notAny(_ call: OperatorCall, _ any: OperatorDefinition) throws -> Value {
+    let isZero = try call.tensor(0).logicalNot()
+    return .reference(try any([.reference(isZero)] + call.arguments.dropFirst()).logicalNot())
+  }
 
   // How many elements are other than zero; int64.
 

@@ -26,6 +26,7 @@ extension OperatorLibrary {
 
   /// What `trunc` takes away.
   public static let frac = unary("frac(Tensor self) -> Tensor", accepts: .floatingPoint) { $0 - .unary(.truncate, $0) }
+    .wideDecomposition { try $0.tensor(0) - $0.tensor(0).trunc() }
     .derivative { $0.gradient }
     .inPlaceVariant()
 
@@ -36,6 +37,7 @@ extension OperatorLibrary {
   /// -1, 0 or 1.
   public static let sign = signed("sign")
   public static let sgn = signed("sgn")
+    .decomposition { try sign.call($0.arguments) }
 
   private static func rounded(_ name: String, _ operation: UnaryOperation) -> OperatorDefinition {
     pointwise("\(name)(Tensor self) -> Tensor", accepts: .numeric) { x, call in

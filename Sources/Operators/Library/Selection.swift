@@ -39,6 +39,7 @@ extension OperatorLibrary {
 
   /// `self` with `value`, a tensor without dimensions, where the mask (bool) holds.
   public static let maskedFill = masked("masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor")
+    .decomposition { .reference(try whereSelf($0.arguments[1], $0.arguments[2], $0.arguments[0])) }
     .derivative(of: "self", saving: ["mask"]) { try $0.gradient.maskedFill($0.tensor("mask"), 0) }
     .derivative(of: "value", saving: ["mask"]) { d in
       try whereSelf(d["mask"], .reference(d.gradient), .double(0)).sum()
@@ -46,6 +47,7 @@ extension OperatorLibrary {
     .inPlaceVariant()
 
   public static let maskedFillScalar = masked("masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor")
+    .decomposition { .reference(try whereSelf($0.arguments[1], $0.arguments[2], $0.arguments[0])) }
     .derivative(of: "self", saving: ["mask"]) { try $0.gradient.maskedFill($0.tensor("mask"), 0) }
     .inPlaceVariant()
 
@@ -71,6 +73,11 @@ extension OperatorLibrary {
   public static let lerp = pointwise(
     "lerp.Tensor(Tensor self, Tensor end, Tensor weight) -> Tensor", accepts: .floatingPoint, check: checkSameType
   ) { x, _ in interpolated(x[0], x[1], x[2]) }
+  .wideDecomposition { call in
+    let (start, end, weight) = (try call.tensor(0), try call.tensor(1), try call.tensor(2))
+    let step = try end - start
+    return try weight.abs().lt(0.5).selecting(start + weight * step, end - step * (1 - weight))
+  }
   .derivative(of: "self", saving: ["weight"]) { try $0.gradient * (1 - $0.tensor("weight")) }
   .derivative(of: "end", saving: ["weight"]) { try $0.gradient * $0["weight"] }
   .derivative(of: "weight", saving: ["self", "end"]) { try $0.gradient * ($0.tensor("end") - $0["self"]) }
@@ -79,6 +86,10 @@ extension OperatorLibrary {
   public static let lerpScalar = pointwise(
     "lerp.Scalar(Tensor self, Tensor end, Scalar weight) -> Tensor", accepts: .floatingPoint, check: checkSameType
   ) { x, call in interpolated(x[0], x[1], .constant(try call.scalar(2))) }
+  .wideDecomposition { call in
+    let (start, end, weight) = (try call.tensor(0), try call.tensor(1), try call.double(2))
+    return try Swift.abs(weight) < 0.5 ? start + (end - start) * weight : end - (end - start) * (1 - weight)
+  }
   .derivative(of: "self") { try $0.gradient * (1 - $0.call.double(2)) }
   .derivative(of: "end") { try $0.gradient * $0["weight"] }
   .inPlaceVariant()
@@ -87,6 +98,7 @@ extension OperatorLibrary {
   public static let addcmul = pointwise(
     "addcmul(Tensor self, Tensor tensor1, Tensor tensor2, *, Scalar value=1) -> Tensor"
   ) { x, call in x[0] + .constant(try call.scalar(3)) * x[1] * x[2] }
+  .wideDecomposition { try $0.tensor(0) + $0.tensor(1) * $0.scalar(3) * $0.tensor(2) }
   .derivative(of: "self") { $0.gradient }
   .derivative(of: "tensor1", saving: ["tensor2"]) { try $0.gradient * ($0.tensor("tensor2") * $0["value"]) }
   .derivative(of: "tensor2", saving: ["tensor1"]) { try $0.gradient * ($0.tensor("tensor1") * $0["value"]) }
@@ -101,6 +113,7 @@ extension OperatorLibrary {
       }
     }
   ) { x, call in x[0] + .constant(try call.scalar(3)) * x[1] / x[2] }
+  .wideDecomposition { try $0.tensor(0) + $0.tensor(1) * $0.scalar(3) / $0.tensor(2) }
   .derivative(of: "self") { $0.gradient }
   .derivative(of: "tensor1", saving: ["tensor2"]) { try $0.gradient * ($0["value"].dividedBy($0.tensor("tensor2"))) }
   .derivative(of: "tensor2", saving: ["tensor1", "tensor2"]) { d in

@@ -9,6 +9,11 @@ extension OperatorLibrary {
 
   /// exp(x - max) / Σ exp(x - max) along a dimension.
   public static let softmaxForward = normalizing("_softmax", result: shiftedExponential / .reduced(1))
+    .wideDecomposition { call in
+      guard let shifted = try shifted(call) else { return try call.tensor(0) }
+      let exponential = try shifted.exp()
+      return try exponential / exponential.sum([call.int(1)], keepDimensions: true)
+    }
     .derivative(saving: ["result"]) { d in
       try softmaxBackward(.reference(d.gradient), .reference(d.result), d["dim"], .dtype(d.tensor("self").dtype))
     }
@@ -17,6 +22,10 @@ extension OperatorLibrary {
   public static let softmaxBackward: OperatorDefinition = normalizingGradient(
     "_softmax_backward_data", folding: .load(0) * .load(1), result: (.load(0) - .reduced(0)) * .load(1)
   )
+  .wideDecomposition { call in
+    let (gradient, output) = (try call.tensor(0), try call.tensor(1))
+    return try (gradient - (gradient * output).sum([call.int(2)], keepDimensions: true)) * output
+  }
   .derivative(of: "grad_output", saving: ["output"]) { d in
     try softmaxBackward(.reference(d.gradient), d["output"], d["dim"], d["input_dtype"])
   }
@@ -32,6 +41,10 @@ extension OperatorLibrary {
   public static let logSoftmaxForward = normalizing(
     "_log_softmax", result: .load(0) - .reduced(0) - .unary(.log, .reduced(1))
   )
+  .wideDecomposition { call in
+    guard let shifted = try shifted(call) else { return try call.tensor(0) }
+    return try shifted - shifted.exp().sum([call.int(1)], keepDimensions: true).log()
+  }
   .derivative(saving: ["result"]) { d in
     try logSoftmaxBackward(.reference(d.gradient), .reference(d.result), d["dim"], .dtype(d.tensor("self").dtype))
   }
@@ -40,6 +53,10 @@ extension OperatorLibrary {
   public static let logSoftmaxBackward = normalizingGradient(
     "_log_softmax_backward_data", folding: .load(0), result: .load(0) - .unary(.exp, .load(1)) * .reduced(0)
   )
+  .wideDecomposition { call in
+    let (gradient, output) = (try call.tensor(0), try call.tensor(1))
+    return try gradient - output.exp() * gradient.sum([call.int(2)], keepDimensions: true)
+  }
   .derivative(of: "grad_output", saving: ["output"]) { d in
     let projected = try (d.gradient * d.tensor("output").exp()).sum([d.call.int(2)], keepDimensions: true)
     return try d.gradient - projected
@@ -88,6 +105,12 @@ extension OperatorLibrary {
           full: [(results[0], select(.reduced(1) .== 0, 0, exponential / .reduced(1)))])
       })
   )
+  .decomposition { call in
+    let input = try call.tensor(0).converted(to: call.optionalDType(2) ?? call.tensor(0).dtype)
+    let isAnyThere = try input.ne(-Double.infinity).any([call.int(1)], keepDimensions: true)
+    let result = try softmaxForward(.reference(input), call.arguments[1], .bool(false))
+    return .reference(try isAnyThere.selecting(result, 0.0))
+  }
   .derivative(saving: ["result"]) { d in
     try softmaxBackward(.reference(d.gradient), .reference(d.result), d["dim"], .dtype(d.result.dtype))
   }
@@ -116,6 +139,16 @@ extension OperatorLibrary {
             ], finish: [.unary(.log, .reduced(1)) + shift])
         })
     )
+    .wideDecomposition { call in
+      let input = try call.tensor(0) * 1.0
+      let dimensions = try rule.dimensions(call, rank: input.rank)
+      guard !input.layout.isEmpty else { return try input.sum(dimensions, keepDimensions: rule.keeps(call)).log() }
+      let largest = try input.amax(dimensions, keepDimensions: true)
+      // Where all are -∞, or one is ∞, the largest element cannot be taken off.
+      let shift = try largest.abs().eq(Double.infinity).selecting(0.0, largest)
+      let total = try (input - shift).exp().sum(dimensions, keepDimensions: rule.keeps(call))
+      return try total.log() + (rule.keeps(call) ? shift : shift.squeeze(dimensions))
+    }
     .derivative(saving: ["self", "result"]) { d in
       let weights = try (d.tensor("self") - rule.restored(d.result, d)).exp()
       return try rule.restored(d.gradient, d) * weights
@@ -124,6 +157,12 @@ extension OperatorLibrary {
 
   // The element as the accumulator has it, its largest neighbour taken off.
   private static let shiftedExponential = ScalarExpression.unary(.exp, .load(0) - .reduced(0))
+
+  /// The elements with the largest along the dimension taken off; nil where there are none.
+  private static func shifted(_ call: OperatorCall) throws -> Tensor? {
+    let input = try call.tensor(0)
+    return input.layout.isEmpty ? nil : try input - input.amax([call.int(1)], keepDimensions: true)
+  }
 
   private static func normalizing(_ name: String, result: ScalarExpression) -> OperatorDefinition {
     OperatorDefinition(

@@ -12,6 +12,12 @@ extension OperatorLibrary {
   public static let split = OperatorDefinition(
     "split.Tensor(Tensor(a -> *) self, SymInt split_size, int dim=0) -> Tensor(a)[]", .view(splitEvenly)
   )
+  .decomposition { call in
+    let layout = try call.tensor(0).layout
+    return try splitWithSizes.call([
+      call.arguments[0], Value(call.pieceSizes(layout)), Value(call.splitDimension(layout)),
+    ])
+  }
   .viewInverse { call, source, mutated, index in
     try source.replacingPiece(
       index, by: mutated, sizes: call.pieceSizes(source.layout), along: call.splitDimension(source.layout))
@@ -140,6 +146,11 @@ extension OperatorLibrary {
       }
     }
   )
+  .decomposition { call in
+    let input = try call.tensor(0)
+    let dimension = try call.splitDimension(input.layout, at: 1)
+    return .list(try (0..<input.shape[dimension]).map { .reference(try input.select(dimension, $0)) })
+  }
   .viewInverse { call, source, mutated, index in try source.selectScatter(mutated, call.int(1), index) }
   .derivative { d in
     // Of a dimension of size 0 there were no pieces.

@@ -12,20 +12,39 @@ extension OperatorLibrary {
 
   public static let variance = spread(
     "var.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor",
-    isRoot: false)
+    isRoot: false
+  )
+  .wideDecomposition { try squaredDeviation($0) }
   public static let standardDeviation = spread(
     "std.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) -> Tensor",
-    isRoot: true)
+    isRoot: true
+  )
+  .wideDecomposition { try variance($0.arguments).sqrt() }
   public static let varianceMean = spread(
     """
     var_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) \
     -> (Tensor, Tensor)
-    """, isRoot: false)
+    """, isRoot: false
+  )
+  .decomposition { call in
+    let dimensions = Array(call.arguments[..<2])
+    return .tuple([
+      .reference(try variance(call.arguments)),
+      .reference(try mean(dimensions[0], dimensions[1], call.arguments[3])),
+    ])
+  }
   public static let standardDeviationMean = spread(
     """
     std_mean.correction(Tensor self, int[1]? dim=None, *, Scalar? correction=None, bool keepdim=False) \
     -> (Tensor, Tensor)
-    """, isRoot: true)
+    """, isRoot: true
+  )
+  .decomposition { call in
+    return .tuple([
+      .reference(try standardDeviation(call.arguments)),
+      .reference(try mean(call.arguments[0], call.arguments[1], call.arguments[3])),
+    ])
+  }
 
   public static let varianceAll = unbiased("var(Tensor self, bool unbiased=True) -> Tensor", variance)
   public static let varianceDim = unbiased(
@@ -43,6 +62,16 @@ extension OperatorLibrary {
   public static let standardDeviationMeanDim = unbiased(
     "std_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)",
     standardDeviationMean)
+
+  private static func squaredDeviation(_ call: OperatorCall) throws -> Tensor {
+    let rule = ReductionRule(call.target.schema)
+    let input = try call.tensor(0)
+    let count = Double(try rule.count(call, sizes: input.shape))
+    let dimensions = try rule.dimensions(call, rank: input.rank)
+    let centered = try input - input.mean(dimensions, keepDimensions: true)
+    let total = try centered.square().sum(dimensions, keepDimensions: rule.keeps(call))
+    return try total / Swift.max(count - (call.optionalScalar(2)?.doubleValue ?? 1), 0)
+  }
 
   private static func spread(_ text: String, isRoot: Bool) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: text)

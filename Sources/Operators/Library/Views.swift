@@ -33,6 +33,7 @@ extension OperatorLibrary {
   public static let unsafeView = OperatorDefinition(
     "_unsafe_view(Tensor self, SymInt[] size) -> Tensor", .view(reshaped)
   )
+  .decomposition { try view.call($0.arguments) }
   .derivative { try $0.gradient.reshape($0.sizes("self")) }
 
   private static let reshaped: OperatorDefinition.ViewRule = { call in
@@ -111,6 +112,7 @@ extension OperatorLibrary {
   public static let detach = OperatorDefinition(
     "detach(Tensor(a) self) -> Tensor(a)", .view { [try $0.tensor(0).layout] }
   )
+  .decomposition { try alias.call($0.arguments) }
   .viewInverse { _, _, mutated, _ in mutated }
   .notDifferentiable()
   .inPlaceVariant()

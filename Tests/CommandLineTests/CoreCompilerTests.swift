@@ -1,0 +1,58 @@
+import AOTAutograd
+import XCTest
+
+@testable import aot
+
+/// A compiler that knows core ATen alone is given nothing else.
+final class CoreCompilerTests: XCTestCase {
+  private struct Unknown: Error, CustomStringConvertible { let description: String }
+
+  /// Runs graphs of core operators node by node, and refuses others. Copies into inputs at the end are no operators of a
+  /// functional graph.
+  private struct CoreCompiler: GraphCompiler {
+    let name = "core"
+
+    func compile(_ module: GraphModule, role: GraphRole) throws -> any CompiledGraph {
+      for case let target? in module.graph.nodes.map({ module.graph[$0].target })
+      where !target.traits.contains(.core) && target !== GetItem.shared && target !== OperatorLibrary.copy.inPlace {
+        throw Unknown(description: "\(target.name) in a \(role.rawValue) graph")
+      }
+      return try InterpretCompiler().compile(module, role: role)
+    }
+  }
+
+  private var configuration: AOTConfiguration {
+    AOTConfiguration(
+      compiler: .custom(forward: CoreCompiler(), backward: CoreCompiler(), inference: CoreCompiler()),
+      decompositions: .coreATen)
+  }
+
+  func testDigitsTrain() throws {
+    func losses<Model: DigitsModel>(_ type: Model.Type, _ configuration: AOTConfiguration) throws -> [Double] {
+      let images = try Digits.all().selecting(0..<16)
+      let training = try DigitsTraining(type, seed: 1, rate: 0.1, momentum: 0.9, configuration: configuration)
+      return try (0..<2).map { _ in try training.step(images).loss }
+    }
+    for (plain, core) in try [
+      (losses(DigitsMLP.self, AOTConfiguration()), losses(DigitsMLP.self, configuration)),
+      (losses(DigitsConvnet.self, AOTConfiguration()), losses(DigitsConvnet.self, configuration)),
+    ] {
+      for (plain, core) in zip(plain, core) { XCTAssertEqual(plain, core, accuracy: 1e-4) }
+    }
+  }
+
+  func testJointGraphsAreCoreAndStaySo() throws {
+    for stages in [
+      try ExampleFunctions.digits(.mlp, AOTConfiguration(decompositions: .coreATen)),
+      try ExampleFunctions.digits(.convnet, AOTConfiguration(decompositions: .coreATen)),
+      try ExampleFunctions.gpt(AOTConfiguration(decompositions: .coreATen)),
+    ] {
+      let joint = try XCTUnwrap(stages.joint)
+      let others = joint.nodes.compactMap { joint[$0].target }.filter {
+        !$0.traits.contains(.core) && $0 !== GetItem.shared && $0 !== OperatorLibrary.copy.inPlace
+      }
+      XCTAssertEqual(Set(others.map(\.name.description)), [])
+      XCTAssertEqual("\(try joint.decomposed(by: .coreATen))", "\(joint)")
+    }
+  }
+}
