@@ -175,7 +175,7 @@ extension OperatorLibrary {
 
 extension Call {
   /// - Throws: `OperatorError` where the format does not fit the number of dimensions.
-  fileprivate func fittingMemoryFormat(_ position: Int, rank: Int) throws -> MemoryFormat? {
+  func fittingMemoryFormat(_ position: Int, rank: Int) throws -> MemoryFormat? {
     guard let format = try optionalMemoryFormat(position) else { return nil }
     guard format.rank == nil || format.rank == rank else {
       throw mismatch(position, "a memory format for \(rank) dimensions")

@@ -15,7 +15,8 @@ extension OperatorLibrary {
   public static let empty = created(
     "empty.memory_format(SymInt[] size, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor", dtypeAt: 1,
     layout: { call in
-      Layout(contiguous: try call.symInts(0)).copied(format: try call.optionalMemoryFormat(5) ?? .contiguous)
+      let layout = Layout(contiguous: try call.symInts(0))
+      return layout.copied(format: try call.fittingMemoryFormat(5, rank: layout.rank) ?? .contiguous)
     }
   ) { _ in 0 }
 
@@ -132,7 +133,8 @@ extension OperatorLibrary {
       MemoryFormat? memory_format=None) -> Tensor
       """, dtypeAt: first,
       layout: { call in
-        try call.tensor(0).layout.copied(format: try call.optionalMemoryFormat(first + 4) ?? .preserve)
+        let layout = try call.tensor(0).layout
+        return layout.copied(format: try call.fittingMemoryFormat(first + 4, rank: layout.rank) ?? .preserve)
       }, dtype: { try $0.tensor(0).dtype }, element)
   }
 
