@@ -46,7 +46,7 @@ extension OperatorLibrary {
     }
     if d.isNeeded("input"), let gradient = d.gradients[1] {
       let (input, rstd) = (try d.tensor("input").converted(to: d.results[1].dtype), d.results[1])
-      let count = try d.call.ints(1).reduce(1, *)
+      let count = try input.shape.suffix(d.call.ints(1).count).reduce(1, *)
       let throughScale = try -(gradient * rstd.pow(3) * input / count)
       gradients[0] = .reference(try gradients[0].reference?.add(throughScale) ?? throughScale)
     }
