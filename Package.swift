@@ -41,7 +41,7 @@ let package = Package(
   ] + stages.map { layer($0, imports: artifacts) } + [
     layer("AOTAutograd", imports: artifacts + stages),
     layer("AOTAutogradTesting", imports: artifacts + stages + ["AOTAutograd"]),
-    layer("Conformance", imports: library + ["EagerAutograd", "AOTAutograd"]),
+    layer("Conformance", imports: library + ["EagerAutograd", "AOTAutograd", "AOTAutogradTesting"]),
     .executableTarget(
       name: "aot", dependencies: everything.map { .init(stringLiteral: $0) }, exclude: ["Data/embed.swift"],
       swiftSettings: settings),

@@ -1,4 +1,5 @@
 import AOTArtifacts
+import Operators
 import Partitioning
 
 /// How a function is compiled.
@@ -7,13 +8,20 @@ public struct AOTConfiguration: Sendable {
   public var compiler: Compiler
   /// What decides which values are saved for the backward pass.
   public var partitioner: PartitionerChoice
+  /// Which operators are replaced by others before graphs are partitioned and compiled. None need be: the library's own
+  /// compilers know every operator.
+  public var decompositions: DecompositionTable
   /// How many signatures a function may be compiled for. A call beyond that throws: a value that changes at every call is
   /// being compiled in.
   public var maximumEntryCount: Int
 
-  public init(compiler: Compiler = .cpu, partitioner: PartitionerChoice = .minCut, maximumEntryCount: Int = 64) {
+  public init(
+    compiler: Compiler = .cpu, partitioner: PartitionerChoice = .minCut, decompositions: DecompositionTable = .none,
+    maximumEntryCount: Int = 64
+  ) {
     self.compiler = compiler
     self.partitioner = partitioner
+    self.decompositions = decompositions
     self.maximumEntryCount = maximumEntryCount
   }
 

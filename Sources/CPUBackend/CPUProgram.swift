@@ -157,7 +157,9 @@ final class CPUProgram: LoopExecutable, @unchecked Sendable {
   ) throws(LoopError) {
     var tile = TileContext(scratch: scratch, buffers: table)
     if plan.pointee.run(0..<plan.pointee.itemCount, &tile) { return }
-    throw LoopError(.indexOutOfRange, "index \(tile.fault) is out of range for the dimension it selects from")
+    throw LoopError(
+      .indexOutOfRange, "index \(tile.fault) is out of range for a dimension of size \(tile.faultSize)",
+      external: (0..<externalCount).first { externals[$0].buffer == tile.faultBuffer }.map { externals[$0].position })
   }
 
   @inline(__always)

@@ -43,7 +43,8 @@ struct AccessPlan {
   var isGroupLevel: Bool
   /// Whether every index reads the same element: loaded once, in the prologue.
   var isUniform: Bool
-  var isAccumulating: Bool
+  /// How a store treats what is there.
+  var mode: LoopKernel.Store.Mode
   /// No memory behind it: its value is its offset.
   var isCoordinate: Bool
   var indirectionCount: Int

@@ -56,7 +56,7 @@ extension LoopCompiler {
       buffer: access.buffer.index, dtype: access.dtype, type: RegisterType(access.dtype), offset: access.offset,
       strides: memory.store(dimensions.map { access.strides[$0] }),
       columnStride: geometry.columnDimension.map { access.strides[$0] } ?? 0, isGroupLevel: draft.level == .group,
-      isUniform: draft.level == .uniform, isAccumulating: draft.isAccumulating, isCoordinate: draft.isCoordinate,
+      isUniform: draft.level == .uniform, mode: draft.mode, isCoordinate: draft.isCoordinate,
       indirectionCount: indirections.count, indirections: memory.store(indirections))
   }
 
@@ -98,12 +98,18 @@ extension Instruction {
     switch opcode {
     case .unary:
       switch unary {
-      case .exp, .log, .tanh, .erf, .sin, .cos, .expm1, .log1p: type == .float32 ? 2 : 10
-      case .log2, .log10: 8
+      case .negate, .absolute, .sign, .floor, .ceil, .round, .truncate, .logicalNot, .bitwiseNot, .isNaN: 0.15
       case .sqrt, .rsqrt, .reciprocal: 0.6
+      case .erfinv, .lgamma, .digamma: 60
+      default: type == .float32 ? 3 : 12
+      }
+    case .binary:
+      switch binary {
+      case .divide: 0.6
+      case .power, .atan2, .hypot, .floorDivide, .remainder, .truncatedRemainder: 20
+      case .polygamma: 100
       default: 0.15
       }
-    case .binary: binary == .power ? 30 : binary == .divide ? 0.6 : 0.15
     case .accumulate: 0.3
     default: 0.2
     }

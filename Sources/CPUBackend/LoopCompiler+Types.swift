@@ -91,14 +91,21 @@ extension ScalarExpression {
 extension UnaryOperation {
   var needsFloatingPoint: Bool {
     switch self {
-    case .reciprocal, .exp, .expm1, .log, .log1p, .log2, .log10, .sqrt, .rsqrt, .sin, .cos, .tanh, .erf: true
-    default: false
+    case .negate, .absolute, .sign, .floor, .ceil, .round, .truncate, .logicalNot, .bitwiseNot, .isNaN: false
+    default: true
     }
   }
 }
 
 extension BinaryOperation {
-  var isBitwise: Bool { self == .bitwiseAnd || self == .bitwiseOr || self == .bitwiseXor }
+  /// Whether the operation is defined for numbers of a type.
+  func isDefined(for type: RegisterType) -> Bool {
+    switch self {
+    case .bitwiseAnd, .bitwiseOr, .bitwiseXor, .shiftLeft, .shiftRight: !type.isFloatingPoint
+    case .atan2, .hypot, .copySign, .nextAfter, .polygamma: type.isFloatingPoint
+    default: true
+    }
+  }
 
   /// Whether the result is 0 or 1 where both operands are.
   var keepsBool: Bool {

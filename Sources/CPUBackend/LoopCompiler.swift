@@ -42,7 +42,7 @@ struct LoopCompiler {
   struct AccessDraft: Equatable {
     var access: LoopKernel.Access
     var level: Level
-    var isAccumulating = false
+    var mode = LoopKernel.Store.Mode.assign
     var isCoordinate = false
     var indirections: [IndirectionPlan] = []
   }
@@ -152,7 +152,7 @@ struct LoopCompiler {
     instruction.index = accesses.count
     accesses.append(
       AccessDraft(
-        access: access, level: level, isAccumulating: store.mode == .accumulate, indirections: indirections))
+        access: access, level: level, mode: store.mode, indirections: indirections))
     // After everything else: stores over the outer space come last.
     segments[level == .group ? segments.count - 1 : 2 + 2 * stageCount].append(instruction)
   }
@@ -242,7 +242,7 @@ struct LoopCompiler {
     }
     let (x, y) = try pair(a, b, hint: operation.isComparison ? nil : hint)
     let type = registers[x.register].type
-    if type.isFloatingPoint, operation.isBitwise {
+    guard operation.isDefined(for: type) else {
       throw LoopError(.unsupported, "\(operation.rawValue) of \(x.dtype) numbers")
     }
     var instruction = Instruction(opcode: .binary, type: type)
@@ -332,7 +332,7 @@ struct LoopCompiler {
         var check = Instruction(opcode: .check, type: .int64, isGroupLevel: registers[index.register].level == .uniform)
         check.a = index.register
         check.bits = UInt64(max(indirection.size, 0))
-        check.index = access.buffer.index
+        check.index = indirection.index.firstLoad.map { kernel.loads[$0].buffer.index } ?? -1
         segments[segment(registers[index.register].level, 0)].append(check)
       }
       level = max(level, registers[index.register].level)

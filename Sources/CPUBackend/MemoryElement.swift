@@ -4,20 +4,18 @@ import TensorCore
 ///
 /// A protocol rather than closures beside the loops: loops over each type are then specialized whole.
 protocol MemoryElement: BitwiseCopyable {
-  associatedtype Wide: BitwiseCopyable
+  associatedtype Wide: Accumulable
 
   var wide: Wide { get }
   /// Wraps integers, rounds reals.
   init(narrowing value: Wide)
+  /// What two elements add up to.
   static func sum(_ a: Wide, _ b: Wide) -> Wide
 }
 
-extension MemoryElement where Wide == Float {
-  @inline(__always) static func sum(_ a: Float, _ b: Float) -> Float { a + b }
-}
-
-extension MemoryElement where Wide == Int32 {
-  @inline(__always) static func sum(_ a: Int32, _ b: Int32) -> Int32 { a &+ b }
+extension MemoryElement {
+  @inline(__always) static func sum(_ a: Wide, _ b: Wide) -> Wide { a.plus(b) }
+  @inline(__always) static func product(_ a: Wide, _ b: Wide) -> Wide { a.times(b) }
 }
 
 extension MemoryElement where Self: FixedWidthInteger, Wide == Int32 {
@@ -44,14 +42,10 @@ extension Int32: MemoryElement {
 
 extension Int64: MemoryElement {
   typealias Wide = Int64
-
-  @inline(__always) static func sum(_ a: Int64, _ b: Int64) -> Int64 { a &+ b }
 }
 
 extension Double: MemoryElement {
   typealias Wide = Double
-
-  @inline(__always) static func sum(_ a: Double, _ b: Double) -> Double { a + b }
 }
 
 extension Half: MemoryElement {

@@ -22,6 +22,19 @@ func flooredRemainder<T: FixedWidthInteger & SignedInteger>(_ a: T, _ b: T) -> T
   return remainder != 0 && (remainder < 0) != (b < 0) ? remainder + b : remainder
 }
 
+@inline(__always)
+func truncatedRemainder<T: FixedWidthInteger & SignedInteger>(_ a: T, _ b: T) -> T { b == 0 || b == -1 ? 0 : a % b }
+
+// The standard library's shifts take any count, and shift the other way for a negative one.
+
+@inline(__always)
+func shiftLeft<T: FixedWidthInteger & SignedInteger>(_ a: T, by count: T) -> T { count < 0 ? 0 : a << count }
+
+@inline(__always)
+func shiftRight<T: FixedWidthInteger & SignedInteger>(_ a: T, by count: T) -> T {
+  a >> (count < 0 ? T(T.bitWidth) : count)
+}
+
 /// By squaring, with wrapping products. A negative exponent gives the reciprocal rounded toward zero.
 @inline(__always)
 func power<T: FixedWidthInteger & SignedInteger>(_ base: T, _ exponent: T) -> T {
@@ -53,6 +66,12 @@ func floorDivide<T: BinaryFloatingPoint>(_ a: T, _ b: T) -> T {
   if quotient == 0 { return T(signOf: a / b, magnitudeOf: 0) }
   let floored = quotient.rounded(.down)
   return quotient - floored > 0.5 ? floored + 1 : floored
+}
+
+/// The number after one toward another.
+@inline(__always)
+func nextAfter<T: BinaryFloatingPoint>(_ a: T, _ b: T) -> T {
+  a < b ? a.nextUp : a > b ? a.nextDown : a == b ? b : .nan
 }
 
 /// Integers that reals become. The standard library's generic conversion is many times slower than each type's own.

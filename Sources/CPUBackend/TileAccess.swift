@@ -1,3 +1,4 @@
+import LoopIR
 import TensorCore
 
 extension LoopPlan {
@@ -151,16 +152,27 @@ extension LoopPlan {
   ) {
     let output = base.assumingMemoryBound(to: Element.self)
     let value = value.assumingMemoryBound(to: Element.Wide.self)
-    if access.pointee.isAccumulating {
-      return forEachElement(access, tile) { i, position in
-        output[position] = Element(narrowing: Element.sum(output[position].wide, value[i]))
+    switch access.pointee.mode {
+    case .assign where access.pointee.indirectionCount == 0:
+      forEachRun(access, tile) { first, position, count, stride in
+        storeRun(output + position, value + first, count, stride)
       }
+    case .assign: combine(access, tile, output, value) { $1 }
+    case .accumulate: combine(access, tile, output, value, Element.sum)
+    case .multiply: combine(access, tile, output, value, Element.product)
+    case .minimum: combine(access, tile, output, value, Element.Wide.lesser)
+    case .maximum: combine(access, tile, output, value, Element.Wide.greater)
     }
-    if access.pointee.indirectionCount > 0 {
-      return forEachElement(access, tile) { i, position in output[position] = Element(narrowing: value[i]) }
-    }
-    forEachRun(access, tile) { first, position, count, stride in
-      storeRun(output + position, value + first, count, stride)
+  }
+
+  @inline(__always)
+  private func combine<Element: MemoryElement>(
+    _ access: UnsafeMutablePointer<AccessPlan>, _ tile: borrowing TileContext,
+    _ output: UnsafeMutablePointer<Element>, _ value: UnsafeMutablePointer<Element.Wide>,
+    _ body: (Element.Wide, Element.Wide) -> Element.Wide
+  ) {
+    forEachElement(access, tile) { i, position in
+      output[position] = Element(narrowing: body(output[position].wide, value[i]))
     }
   }
 
@@ -171,7 +183,8 @@ extension LoopPlan {
     let count = instruction.isGroupLevel ? 1 : tile.elementCount
     for i in 0..<count where UInt64(bitPattern: indices[i]) >= size {
       tile.fault = Int(indices[i])
-      tile.faultAccess = instruction.index
+      tile.faultSize = Int(size)
+      tile.faultBuffer = instruction.index
       return false
     }
     return true

@@ -21,7 +21,8 @@ struct TileContext {
   var elementCount = 0
   /// The number of group-level values.
   var groupWidth = 0
-  /// The index that a check refused.
+  /// The index that a check refused, the size that it did not fit, and the buffer that it lies in (-1: none).
   var fault = 0
-  var faultAccess = -1
+  var faultSize = 0
+  var faultBuffer = -1
 }

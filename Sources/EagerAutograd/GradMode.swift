@@ -29,14 +29,3 @@ public func inferenceMode<Result, Failure: Error>(_ body: () throws(Failure) -> 
   defer { context.isInferenceMode = saved }
   return try context.withGrad(false, body)
 }
-
-extension DispatchContext {
-  func withGrad<Result, Failure: Error>(
-    _ isEnabled: Bool, _ body: () throws(Failure) -> Result
-  ) throws(Failure) -> Result {
-    let saved = isGradEnabled
-    isGradEnabled = isEnabled
-    defer { isGradEnabled = saved }
-    return try body()
-  }
-}

@@ -138,7 +138,8 @@ struct CaptureInterpretation {
         try write(functional, arguments, to: tensor, node)
       }
       return .reference(tensor)
-    case .kernel, .host, .composite:
+    case .mutating: return try mutate(target, arguments, node)
+    case .kernel, .host, .copy, .composite:
       guard !target.mutates else {
         throw OperatorError(
           .notImplemented, target.name, "writes to its arguments in a way that has no functional counterpart")
@@ -211,15 +212,19 @@ struct CaptureInterpretation {
     return tensors.first.map { .reference($0) } ?? .none
   }
 
+  /// - Throws: `OperatorError` where a write would reach memory that has another name in the graph.
+  private func refuseSharedMemory(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard let names = tensor.view.memory.sharedWith else { return }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      "writes to memory that \(names) share; pass them as views of one tensor, or clone one of them",
+      source: node.metadata.source)
+  }
+
   private func write(
     _ functional: OperatorDefinition, _ arguments: [CapturedValue], to tensor: CapturedTensor, _ node: Node
   ) throws {
-    if let names = tensor.view.memory.sharedWith {
-      throw OperatorError(
-        .notImplemented, node.target?.name,
-        "writes to memory that \(names) share; pass them as views of one tensor, or clone one of them",
-        source: node.metadata.source)
-    }
+    try refuseSharedMemory(tensor, node)
     let old = try replay.read(tensor.view)
     guard var new = try functional.evaluate(read(arguments)).reference else {
       throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")
@@ -227,5 +232,36 @@ struct CaptureInterpretation {
     new = try new.converted(to: old.dtype)
     if new.sizes != old.sizes { new = try new.expand(old.sizes) }
     try replay.write(new, to: tensor.view, isTracked: node.metadata.gradMode != false, metadata: node.metadata)
+  }
+
+  /// A call that writes to several arguments: its functional counterpart's results are written to them.
+  private func mutate(
+    _ target: OperatorDefinition, _ arguments: [CapturedValue], _ node: Node
+  ) throws -> CapturedValue {
+    guard let functional = target.functionalCounterpart else {
+      throw OperatorError(.notImplemented, target.name, "has no functional counterpart")
+    }
+    let written = target.schema.writtenPositions.compactMap { arguments[$0].reference }
+    for (index, tensor) in written.enumerated() {
+      try refuseSharedMemory(tensor, node)
+      let sharing = arguments.flatMap(\.references).filter { $0.view.memory === tensor.view.memory }
+      guard sharing.count == 1 else {
+        throw OperatorError(
+          .notImplemented, target.name,
+          "writes to an argument (\(index) of those written to) that shares memory with another one; clone one of them")
+      }
+    }
+    let results = try functional.evaluate(read(arguments)).results
+    let newCount = results.count - written.count
+    for (tensor, value) in Swift.zip(written, results.dropFirst(newCount)) {
+      guard let value = value.reference else { continue }
+      try replay.write(value, to: tensor.view, isTracked: node.metadata.gradMode != false, metadata: node.metadata)
+    }
+    let fresh = results.prefix(newCount).map { result in
+      result.map {
+        .reference(CapturedTensor(AliasView(base: $0, memory: Memory(origin: .intermediate, eager: TensorMeta($0)))))
+      }
+    }
+    return target.packedResults(new: fresh, arguments: arguments)
   }
 }

@@ -35,7 +35,7 @@ struct ReturnedValues {
   }
 
   private mutating func exactBase(_ value: Tensor, _ wanted: Layout, _ view: AliasView) throws -> Tensor {
-    let restored = try value.strided(like: wanted)
+    let restored = try value.relaid(like: wanted)
     guard let own = try restored.map({ try elements($0) }), own.layout == wanted else {
       throw OperatorError(
         .notImplemented, nil, "an output with strides \(wanted.strides) and offset \(wanted.offset) cannot be made",

@@ -73,7 +73,7 @@ struct ViewReplay {
   /// A base in the very layout that the captured program's has.
   private func restored(_ base: AliasView, for target: OperatorDefinition) throws -> Tensor {
     let layout = base.memory.eager.layout
-    if let restored = try read(base).strided(like: layout), restored.layout == layout { return restored }
+    if let restored = try read(base).relaid(like: layout), restored.layout == layout { return restored }
     throw OperatorError(
       .notImplemented, target.name,
       "looks at memory that was written to and has strides \(layout.strides); only dense memory can be")
@@ -120,7 +120,9 @@ struct ViewReplay {
       try !parent.eagerMeta.layout.mayOverlapItself
     else { return (view.base, try baseWritten(through: view, step, mutated)) }
     var source = try read(parent)
-    if view.value.storage === source.storage, view.value.layout == source.layout { return (parent, mutated) }
+    if view.value.storage === source.storage, view.value.layout == source.layout, view.value.dtype == source.dtype {
+      return (parent, mutated)
+    }
     if step.target === OperatorLibrary.unfold { source = try detachedFromInputs(source) }
     let call = OperatorCall(step.target, [.reference(source)] + step.arguments.map { $0.widened() })
     return (parent, try inverse(call, source, mutated, step.resultIndex))
@@ -128,6 +130,11 @@ struct ViewReplay {
 
   private func baseWritten(through view: AliasView, _ step: ViewStep, _ mutated: Tensor) throws -> Tensor {
     let base = try restored(view.base, for: step.target)
+    guard base.dtype == mutated.dtype else {
+      throw OperatorError(
+        .notImplemented, step.target.name,
+        "looks at memory of \(base.dtype) as \(mutated.dtype), and cannot be written to; clone it first")
+    }
     guard base.layout.isNonOverlappingAndDense else {
       throw OperatorError(
         .notImplemented, step.target.name,

@@ -26,10 +26,13 @@ public struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
 
   public var code: Code
   public var message: String
+  /// The position of the external buffer that holds the index that is out of range, where one does.
+  public var external: Int?
 
-  public init(_ code: Code, _ message: String) {
+  public init(_ code: Code, _ message: String, external: Int? = nil) {
     self.code = code
     self.message = message
+    self.external = external
   }
 
   public var description: String { message }

@@ -31,8 +31,8 @@ extension LoopKernel: CustomStringConvertible {
       lines.append("  r\(index) = \(reduction.operation.rawValue).\(reduction.dtype.abbreviation) \(reduction.value)")
     }
     for store in stores {
-      let sign = store.mode == .assign ? "=" : "+="
-      lines.append("  \(store.extent == .outer ? "outer " : "")\(store.access) \(sign) \(store.value)")
+      let mode = store.mode == .assign ? "" : "\(store.mode.rawValue) "
+      lines.append("  \(store.extent == .outer ? "outer " : "")\(store.access) = \(mode)\(store.value)")
     }
     return (lines + ["}"]).joined(separator: "\n")
   }

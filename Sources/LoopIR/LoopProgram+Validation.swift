@@ -53,6 +53,10 @@ extension LoopProgram {
           value, kernel, loads: kernel.loads.count, locals: kernel.locals.count,
           reductions: kernel.reductions.count, rank)
       }
+      if store.mode != .assign, !sizes.contains(0), !written[store.access.buffer.index] {
+        throw LoopError(
+          .invalidProgram, "a store changes b\(store.access.buffer.index) before anything writes it")
+      }
       written[store.access.buffer.index] = true
     }
   }

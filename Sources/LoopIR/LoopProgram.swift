@@ -152,10 +152,16 @@ public struct LoopKernel: Hashable, Sendable {
 
   public struct Store: Hashable, Sendable {
     public enum Extent: Hashable, Sendable { case outer, full }
-    public enum Mode: Hashable, Sendable {
+    /// What becomes of the element that is there. Of all but `assign`, several indices may name one element: each then
+    /// has its part in it, in the order of indices.
+    public enum Mode: String, CaseIterable, Hashable, Sendable, BitwiseCopyable {
       case assign
-      /// Adds to what is there; several indices may name one element.
+      /// Adds to it; of bools, any.
       case accumulate
+      /// Multiplies it; of bools, all.
+      case multiply
+      /// The lesser or greater of both; a NaN on either side gives NaN.
+      case minimum, maximum
     }
 
     public var access: Access

@@ -33,6 +33,12 @@ extension ScalarExpression {
     }
   }
 
+  /// The number of the leftmost load among the leaves.
+  public var firstLoad: Int? {
+    if case .load(let number) = self { return number }
+    return children.lazy.compactMap(\.firstLoad).first
+  }
+
   /// The expression with every leaf replaced by what `body` makes of it.
   public func mapLeaves(_ body: (ScalarExpression) -> ScalarExpression) -> ScalarExpression {
     switch self {
@@ -61,7 +67,10 @@ extension UnaryOperation {
     switch self {
     case .negate, .absolute, .sign, .logicalNot, .bitwiseNot, .isNaN: 1
     case .floor, .ceil, .round, .truncate, .reciprocal, .sqrt, .rsqrt: 3
-    case .exp, .expm1, .log, .log1p, .log2, .log10, .sin, .cos, .tanh, .erf: 12
+    case .exp, .log, .sin, .cos, .tanh, .sigmoid, .erf: 12
+    case .exp2, .expm1, .log1p, .log2, .log10, .tan, .asin, .acos, .atan, .sinh, .cosh, .asinh, .acosh, .atanh: 20
+    case .erfc, .ndtr: 30
+    case .erfinv, .lgamma, .digamma: 60
     }
   }
 }
@@ -70,8 +79,10 @@ extension BinaryOperation {
   fileprivate var cost: Int {
     switch self {
     case .divide: 3
-    case .floorDivide, .remainder: 8
+    case .floorDivide, .remainder, .truncatedRemainder: 8
+    case .atan2, .hypot: 20
     case .power: 30
+    case .polygamma: 60
     default: 1
     }
   }

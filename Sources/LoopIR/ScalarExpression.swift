@@ -24,8 +24,17 @@ public indirect enum ScalarExpression: Hashable, Sendable {
 /// Operations on one number. Those on floating-point numbers alone expect one.
 public enum UnaryOperation: String, CaseIterable, Hashable, Sendable, BitwiseCopyable {
   case negate, absolute, sign, reciprocal
-  case exp, expm1, log, log1p, log2, log10
-  case sqrt, rsqrt, sin, cos, tanh, erf
+  case sqrt, rsqrt
+  case exp, exp2, expm1, log, log1p, log2, log10
+  case sin, cos, tan, asin, acos, atan
+  case sinh, cosh, tanh, asinh, acosh, atanh
+  /// 1 / (1 + exp(-x))
+  case sigmoid
+  case erf, erfc, erfinv
+  /// Φ(x), the standard normal distribution function: erfc(-x / √2) / 2.
+  case ndtr
+  /// The logarithm of |Γ(x)|, and its derivative.
+  case lgamma, digamma
   case floor, ceil, round, truncate
   /// bool → bool
   case logicalNot
@@ -44,10 +53,23 @@ public enum BinaryOperation: String, CaseIterable, Hashable, Sendable, BitwiseCo
   case floorDivide
   /// The remainder that goes with `floorDivide`: it has the divisor's sign.
   case remainder
+  /// The remainder that goes with `divide` rounded toward zero: it has the dividend's sign.
+  case truncatedRemainder
   case power
+  /// The angle of the point (second, first), and its distance from the origin. Floating point only.
+  case atan2, hypot
+  /// The first's magnitude, the second's sign. Floating point only.
+  case copySign
+  /// The number after the first toward the second; in float32 for half precision, which is computed there. Floating point only.
+  case nextAfter
+  /// The derivative of `digamma` whose order is the first, a whole number from 0, at the second. Floating point only.
+  case polygamma
   /// A NaN on either side gives NaN.
   case minimum, maximum
   case bitwiseAnd, bitwiseOr, bitwiseXor
+  /// The first times, or rounded down over, 2 to the second. A negative count is as one past the width: only the sign is left
+  /// of a number shifted right, nothing of one shifted left. Integers only.
+  case shiftLeft, shiftRight
   // → bool; comparisons with NaN are false, `notEqual` true
   case equal, notEqual, less, lessOrEqual, greater, greaterOrEqual
 

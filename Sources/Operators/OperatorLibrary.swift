@@ -2,10 +2,8 @@ import GraphIR
 
 /// The ATen operators. Each is a `static let` in the file of its family, under its ATen name.
 public enum OperatorLibrary {
-  /// Every operator, in-place variants included.
-  public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap {
-    [$0, $0.inPlaceVariantDefinition].compactMap(\.self)
-  }
+  /// Every operator, in-place, `out` and copying variants included.
+  public static let all: [OperatorDefinition] = families.flatMap { $0 }.flatMap(\.withVariants)
 
   // An operator that is missing here does not exist for text forms; a test compares the list with the schemas.
   private static let families: [[OperatorDefinition]] = [
@@ -17,25 +15,44 @@ public enum OperatorLibrary {
     padding, indexing, advancedIndexing, embeddings, sorting,
     matmuls, convolutions, maxPooling, averagePooling, adaptivePooling, attention,
     historyGrafts,
+    scatters, indexedWrites, flatIndexing, diagonals, stacking, interleaving, reversing, triangleIndices,
+    trigonometric, specialFunctions, floatingPointParts, shifts,
     rmsNorms, instanceNorms, recurrentCells, recurrentLayers, flashAttention, embeddingBags, metadataReads,
     featureDropouts,
     resizing, unsafeIndexing, randomDistributions, multinomials,
+    orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
+    crossProducts, differences,
+    adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
+    logarithms, equality, exponentialUnits, shrinkActivations, gatedActivations, binaryLosses, rankingLosses,
+    distributionLosses, distances, pairDistances,
   ]
 
   /// Operators by name, for text forms.
-  public static let table: any OperatorTable = Table(all)
+  public static let table: any OperatorTable = Table(operators: definitions(all))
+
+  /// Operators by name, operators of one's own and their variants among them, for text forms.
+  ///
+  /// - Throws: `OperatorError` where two have one name.
+  public static func table(including custom: [OperatorDefinition]) throws -> any OperatorTable {
+    var operators = definitions(all)
+    for definition in custom.flatMap(\.withVariants)
+    where operators.updateValue(definition, forKey: definition.name) != nil {
+      throw OperatorError(.argument, definition.name, "is defined twice")
+    }
+    return Table(operators: operators)
+  }
+
+  private static func definitions(_ definitions: [OperatorDefinition]) -> [OperatorName: any Operator] {
+    var operators: [OperatorName: any Operator] = [GetItem.shared.name: GetItem.shared]
+    for definition in definitions {
+      let previous = operators.updateValue(definition, forKey: definition.name)
+      precondition(previous == nil, "\(definition.name) is defined twice")
+    }
+    return operators
+  }
 
   private struct Table: OperatorTable {
-    private let operators: [OperatorName: any Operator]
-
-    init(_ definitions: [OperatorDefinition]) {
-      var operators: [OperatorName: any Operator] = [GetItem.shared.name: GetItem.shared]
-      for definition in definitions {
-        let previous = operators.updateValue(definition, forKey: definition.name)
-        precondition(previous == nil, "\(definition.name) is defined twice")
-      }
-      self.operators = operators
-    }
+    let operators: [OperatorName: any Operator]
 
     func lookup(_ name: OperatorName) -> (any Operator)? { operators[name] }
   }

@@ -25,11 +25,15 @@ public final class Storage {
   /// - Throws: `TensorError` with code `allocationFailed` where the system has none to give.
   public convenience init(byteCount: Int, device: Device = .cpu) throws(TensorError) {
     guard device.kind == .cpu else { throw TensorError(.wrongDevice, "no allocator for device \(device)") }
+    self.init(adopting: try Self.allocate(byteCount), byteCount: byteCount, device: device) { free($0) }
+  }
+
+  private static func allocate(_ byteCount: Int) throws(TensorError) -> UnsafeMutableRawPointer {
     var address: UnsafeMutableRawPointer?
     guard byteCount >= 0, posix_memalign(&address, 64, max(byteCount, 64)) == 0, let address else {
       throw TensorError(.allocationFailed, "could not allocate \(byteCount) bytes")
     }
-    self.init(adopting: address, byteCount: byteCount, device: device) { free($0) }
+    return address
   }
 
   /// Adopts memory without a copy; `deallocator` runs once, when the last tensor over it is gone.
@@ -55,22 +59,22 @@ public final class Storage {
   /// The serial number that the next storage will have at least.
   package static var upcomingSerial: UInt64 { nextSerial.load(ordering: .relaxed) }
 
-  /// Makes room for more bytes, after those that there are: new memory, which the tensors over this storage see.
-  ///
-  /// - Throws: `TensorError` with code `allocationFailed` where the system has none to give.
-  package func grow(toByteCount wanted: Int) throws(TensorError) {
-    guard wanted > byteCount, let old = baseAddress else { return }
-    var address: UnsafeMutableRawPointer?
-    guard posix_memalign(&address, 64, wanted) == 0, let address else {
-      throw TensorError(.allocationFailed, "could not allocate \(wanted) bytes")
-    }
-    address.copyMemory(from: old, byteCount: byteCount)
-    deallocator?(old)
-    (baseAddress, byteCount, deallocator) = (address, wanted, { free($0) })
-  }
-
   deinit {
     if let baseAddress { deallocator?(baseAddress) }
+  }
+
+  /// Makes the memory at least this large. What it held stays; what comes after is uninitialized.
+  ///
+  /// - Throws: `TensorError` with code `allocationFailed` where the system has none to give.
+  package func grow(to byteCount: Int) throws(TensorError) {
+    guard byteCount > self.byteCount else { return }
+    if let old = baseAddress {
+      let new = try Self.allocate(byteCount)
+      new.copyMemory(from: old, byteCount: self.byteCount)
+      deallocator?(old)
+      (baseAddress, deallocator) = (new, { free($0) })
+    }
+    self.byteCount = byteCount
   }
 
   /// Records a write in place.

@@ -1,9 +1,19 @@
 /// A Swift type that can be an element of a tensor.
 public protocol TensorElement: BitwiseCopyable, Sendable {
   static var dtype: DType { get }
+  /// The element at an address.
+  static func load(from address: UnsafeRawPointer) -> Self
 }
 
-extension Bool: TensorElement { public static var dtype: DType { .bool } }
+extension TensorElement {
+  public static func load(from address: UnsafeRawPointer) -> Self { address.load(as: Self.self) }
+}
+
+extension Bool: TensorElement {
+  public static var dtype: DType { .bool }
+  // Views of other dtypes may show any byte.
+  public static func load(from address: UnsafeRawPointer) -> Bool { address.load(as: UInt8.self) != 0 }
+}
 extension UInt8: TensorElement { public static var dtype: DType { .uint8 } }
 extension Int8: TensorElement { public static var dtype: DType { .int8 } }
 extension Int16: TensorElement { public static var dtype: DType { .int16 } }
@@ -49,11 +59,13 @@ extension Tensor {
     guard let base = storage.baseAddress else {
       throw TensorError(.noMemory, "a fake tensor has no elements to read")
     }
-    let address = base.assumingMemoryBound(to: Element.self)
-    if isContiguous { return Array(UnsafeBufferPointer(start: address + layout.offset.value, count: elementCount)) }
+    if isContiguous && dtype != .bool {
+      let address = base.assumingMemoryBound(to: Element.self)
+      return Array(UnsafeBufferPointer(start: address + layout.offset.value, count: elementCount))
+    }
     var result: [Element] = []
     result.reserveCapacity(elementCount)
-    layout.forEachElementIndex { result.append(address[$0]) }
+    layout.forEachElementIndex { result.append(Element.load(from: base + $0 * dtype.byteCount)) }
     return result
   }
 }

@@ -60,6 +60,41 @@ final class CompiledFamiliesTests: XCTestCase {
     }
   }
 
+  func testScatters() throws {
+    let places = try Tensor([0, 2, 2, 1, 1, 1], shape: [2, 3])
+    for reduce in ["sum", "prod", "mean", "amax", "amin"] {
+      try check([[2, 3], [2, 3]]) { x, w in
+        try x.tanh().scatterReduce(1, places, (x * w).tanh(), reduce: reduce, includeSelf: false).sum()
+      }
+    }
+    try check([[2, 3], [2, 3]]) { x, w in
+      let wide = try (x + w).maskedScatter(places.eq(2), w * w)
+      return try (wide.put(Tensor([0, -1]), w.diag()) * wide.take(places)).tanh().sum()
+    }
+  }
+
+  func testMemoryAsAnotherDType() throws {
+    let body = { (x: Tensor) in
+      let copy = try x.clone()
+      try copy.select(0, 1).view(.int32).fill_(0x4000_0000)
+      return try copy.view(.float64).view(.int16).to(.float32)
+    }
+    let x = try Tensor((0..<12).map { Float($0) }, shape: [3, 4])
+    XCTAssertEqual(try aotFunction(body)(x).elements(as: Float.self), try body(x).elements(as: Float.self))
+    let view = try aotFunction { (x: Tensor) in try x.slice(0, from: 1).view(.int32) }(x)
+    XCTAssert(view.storage === x.storage)
+    XCTAssertEqual(view.dtype, .int32)
+  }
+
+  func testCopiesOfViews() throws {
+    try check([[4, 3], [4, 3]]) { x, w in
+      let part = try (x * w).tanh()
+      let columns = try OperatorLibrary.unbind.copying.several(.reference(part.t()), .int(0))
+      let windows = try OperatorLibrary.unfold.copying(.reference(part.slice(0, from: 1)), .int(0), .int(2), .int(1))
+      return try (Tensor.stack(columns, dimension: 1).sum() + windows.rot90(1).tanh().sum()).sum()
+    }
+  }
+
   func testJoining() throws {
     try check([[3, 4], [2, 4]]) { x, w in
       try Tensor.cat([x.slice(0, from: 1).flip([0]) * w, w], dimension: 1).roll([1], [0]).tanh().sum()

@@ -4,7 +4,7 @@ import XCTest
 
 @testable import aot
 
-/// Everything that the README shows is compiled or run here.
+/// Everything that the README and the articles show is compiled or run here.
 final class ReadmeTests: XCTestCase {
   /// What each shell command is checked by: arguments of the program, in a form that takes little time; nil for commands that
   /// are checked by running this test at all.
@@ -18,6 +18,8 @@ final class ReadmeTests: XCTestCase {
     "swift run -c release aot show gpt --stage forward --format dot": "show gpt --stage forward --format dot",
     "swift run -c release aot bench overhead": "bench overhead --quick",
     "swift run -c release aot fuzz text --cases 100000": "fuzz text --cases 100",
+    "swift run -c release aot conformance ops Tests/ConformanceTests/Sample --compiled":
+      "conformance ops \(root.path)/Tests/ConformanceTests/Sample --compiled --filter tanh",
     "swift run -c release aot --help": "--help",
   ]
 
@@ -27,9 +29,9 @@ final class ReadmeTests: XCTestCase {
   /// A text of some hundred bytes: this file's neighbour.
   private static let text = root.appending(path: "Package.swift").path
 
-  /// The contents of the README's code blocks of a language.
-  private func blocks(_ language: String) throws -> [String] {
-    let text = try String(contentsOf: Self.root.appending(path: "README.md"), encoding: .utf8)
+  /// The contents of a page's code blocks of a language.
+  private func blocks(_ language: String, of page: String = "README.md") throws -> [String] {
+    let text = try String(contentsOf: Self.root.appending(path: page), encoding: .utf8)
     return text.components(separatedBy: "\n```\(language)\n").dropFirst().map { part in
       part.components(separatedBy: "\n```")[0]
     }
@@ -53,12 +55,21 @@ final class ReadmeTests: XCTestCase {
   }
 
   func testSnippetsAreCompiled() throws {
-    let sources =
-      [#filePath] + ["Sources/Operators/Library/Activations.swift"].map { Self.root.appending(path: $0).path }
-    let compiled = try sources.map { withoutIndentation(try String(contentsOfFile: $0, encoding: .utf8)) }
-    for snippet in try blocks("swift") {
-      let code = withoutIndentation(snippet.replacingOccurrences(of: "import AOTAutograd\n", with: ""))
-      XCTAssertTrue(compiled.contains { $0.contains(code) }, "no source compiles this snippet:\n\(snippet)")
+    let articles = ["AddingAnOperator", "CustomOperators"].map { "Sources/Operators/Operators.docc/\($0).md" }
+    let sources = [
+      "Tests/CommandLineTests/ReadmeTests.swift", "Sources/Operators/Library/Activations.swift",
+      "Sources/Operators/Library/Softmax.swift", "Tests/AOTAutogradTests/CustomOperators.swift",
+      "Tests/AOTAutogradTests/CustomOperatorTests.swift",
+    ]
+    let compiled = try sources.map { source in
+      withoutIndentation(try String(contentsOf: Self.root.appending(path: source), encoding: .utf8))
+    }
+    for page in ["README.md"] + articles {
+      for snippet in try blocks("swift", of: page) {
+        let code = withoutIndentation(snippet.replacingOccurrences(of: "import AOTAutograd\n", with: ""))
+        XCTAssertTrue(
+          compiled.contains { $0.contains(code) }, "no source compiles this snippet of \(page):\n\(snippet)")
+      }
     }
   }
 

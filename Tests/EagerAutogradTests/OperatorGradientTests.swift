@@ -1,5 +1,6 @@
 import AOTAutogradTesting
 import EagerAutograd
+import GraphIR
 import Operators
 import TensorCore
 import XCTest
@@ -32,6 +33,11 @@ final class OperatorGradientTests: XCTestCase {
         ("exp2", { try $0[0].exp2() }), ("expm1", { try $0[0].expm1() }), ("sin", { try $0[0].sin() }),
         ("cos", { try $0[0].cos() }), ("tan", { try $0[0].tan() }), ("sinh", { try $0[0].sinh() }),
         ("cosh", { try $0[0].cosh() }), ("tanh", { try $0[0].tanh() }), ("erf", { try $0[0].erf() }),
+        ("erfc", { try $0[0].erfc() }), ("atan", { try $0[0].atan() }), ("asinh", { try $0[0].asinh() }),
+        ("sinc", { try $0[0].sinc() }), ("lgamma", { try $0[0].lgamma() }), ("digamma", { try $0[0].digamma() }),
+        ("polygamma", { try $0[0].polygamma(2) }), ("asin", { try ($0[0] / 2).asin() }),
+        ("acos", { try ($0[0] / 2).acos() }), ("atanh", { try ($0[0] / 2).atanh() }),
+        ("erfinv", { try ($0[0] / 2).erfinv() }), ("copysign", { try $0[0].copysign(-1) * $0[0] }),
         ("sigmoid", { try $0[0].sigmoid() }), ("relu", { try $0[0].relu() }), ("gelu", { try $0[0].gelu() }),
         ("gelu tanh", { try $0[0].gelu(approximate: .tanh) }), ("silu", { try $0[0].silu() }),
         ("elu", { try $0[0].elu() }), ("softplus", { try $0[0].softplus() }),
@@ -47,7 +53,7 @@ final class OperatorGradientTests: XCTestCase {
       [
         ("log", { try $0[0].log() }), ("log1p", { try $0[0].log1p() }), ("log2", { try $0[0].log2() }),
         ("log10", { try $0[0].log10() }), ("sqrt", { try $0[0].sqrt() }), ("rsqrt", { try $0[0].rsqrt() }),
-        ("pow 0.5", { try $0[0].pow(0.5) }),
+        ("pow 0.5", { try $0[0].pow(0.5) }), ("acosh", { try ($0[0] + 1).acosh() }),
       ])
   }
 
@@ -55,7 +61,8 @@ final class OperatorGradientTests: XCTestCase {
     let programs: [(String, Program)] = [
       ("add", { try $0[0] + $0[1] }), ("sub", { try $0[0] - $0[1] }), ("mul", { try $0[0] * $0[1] }),
       ("div", { try $0[0] / $0[1] }), ("maximum", { try $0[0].maximum($0[1]) }),
-      ("minimum", { try $0[0].minimum($0[1]) }),
+      ("minimum", { try $0[0].minimum($0[1]) }), ("atan2", { try $0[0].atan2($0[1]) }),
+      ("hypot", { try $0[0].hypot($0[1]) }), ("copysign", { try $0[0].copysign($0[1]) * $0[1] }),
       ("where", { try $0[0].gt(0).selecting($0[0] * 2, $0[1]) }),
       ("lerp", { try $0[0].lerp($0[1], weight: 0.3) }), ("addcmul", { try $0[0].addcmul($0[0], $0[1], value: 2) }),
       ("addcdiv", { try $0[0].addcdiv($0[0], $0[1], value: 2) }),
@@ -207,6 +214,69 @@ final class OperatorGradientTests: XCTestCase {
         ("sigmoid_", { try ($0[0] * 1).sigmoid_() }), ("sqrt_", { try ($0[0] * 1).sqrt_() }),
         ("zero_", { try ($0[0] * 1).zero_().add_($0[1]) }), ("fill_", { try ($0[0] * 1).fill_(2).mul_($0[1]) }),
         ("copy_", { try ($0[0] * 1).copy_($0[1]) }),
+      ])
+  }
+
+  func testScatters() throws {
+    let index = try Tensor([0, 2, 2, 1, 1, 1], shape: [2, 3])
+    let vector = try Tensor([1, 1])
+    let reductions = ["sum", "prod", "mean", "amax", "amin"]
+    check(
+      [try x(), try y()],
+      reductions.flatMap { reduce -> [(String, Program)] in
+        [true, false].map { includeSelf in
+          (
+            "scatter_reduce \(reduce)",
+            { try $0[0].scatterReduce(1, index, $0[1], reduce: reduce, includeSelf: includeSelf) }
+          )
+        }
+      })
+    check(
+      [try x(), try y()],
+      reductions.dropFirst().flatMap { reduce -> [(String, Program)] in
+        [true, false].map { includeSelf in
+          (
+            "index_reduce \(reduce)",
+            { try $0[0].indexReduce(0, vector, $0[1], reduce: reduce, includeSelf: includeSelf) }
+          )
+        }
+      })
+    let mask = try Tensor([true, false, true])
+    check(
+      [try x(), try y()],
+      [
+        ("put", { try ($0[0] * $0[0]).put(Tensor([0, -1]), $0[1].select(0, 0).slice(0, to: 2)) }),
+        ("put adding", { try $0[0].put(index, $0[1] * $0[1], accumulate: true) }),
+        ("masked_scatter", { try ($0[0] * $0[0]).maskedScatter(mask, $0[1] * $0[1]) }),
+        ("index_fill", { try ($0[0] * $0[0]).indexFill(1, Tensor([-1, 2]), $0[1].sum()) }),
+        ("take", { try ($0[0] * $0[1]).take(Tensor([0, 5, -1])) }),
+        ("stack", { try Tensor.stack([$0[0], $0[0] * $0[1]], dimension: 1) }),
+        ("block_diag", { try Tensor.blockDiag([$0[0], $0[1] * $0[1]]) }),
+      ])
+    // A factor of zero leaves the gradient of the others' product to it alone.
+    check(
+      [try leaf([0.5, 1.5, -2]), try leaf([0, 3, 0.7, -1.2])],
+      [("one zero", { try $0[0].scatterReduce(0, Tensor([0, 0, 1, 1]), $0[1], reduce: "prod") })])
+  }
+
+  func testCopiesOfViews() throws {
+    let copies: [(OperatorDefinition, [Value])] = [
+      (OperatorLibrary.permute.copying, [.list([.int(1), .int(0)])]), (OperatorLibrary.viewCopy, [.list([.int(6)])]),
+      (OperatorLibrary.narrowCopy, [.int(1), .int(-2), .int(2)]),
+      (OperatorLibrary.asStrided.copying, [.list([.int(2), .int(2)]), .list([.int(1), .int(1)])]),
+      (OperatorLibrary.unfold.copying, [.int(1), .int(2), .int(1)]),
+    ]
+    check(
+      [try x()],
+      copies.map { target, arguments in
+        ("\(target.name)", { x in try target([.reference(x[0] * x[0])] + arguments) })
+      })
+    check(
+      [try x()],
+      [
+        ("diag_embed", { try ($0[0] * $0[0]).diagEmbed(offset: -1, 0, 2) }), ("diag", { try $0[0].diag(1) }),
+        ("rot90", { try ($0[0] * $0[0]).rot90(-1) }), ("roll", { try $0[0].roll([1, -1], [0, 1]) }),
+        ("repeat_interleave", { try $0[0].repeatInterleave(Tensor([2, 0, 1]), dimension: 1) }),
       ])
   }
 }

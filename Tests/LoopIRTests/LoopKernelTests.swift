@@ -173,26 +173,29 @@ final class LoopKernelTests: XCTestCase {
       outerSizes: output.sizes, loads: [index, access], stores: [.init(output.access, .load(1))])
   }
 
-  func testAccumulatingScatterAddsCollidingIndices() throws {
-    for dtype in DType.allCases where dtype != .bool {
-      var builder = LoopBuilder()
-      let values = dense(&builder, dtype, [2000, 3])
-      let rows = dense(&builder, .int64, [2000])
-      let output = dense(&builder, dtype, [4, 3])
-      var target = LoopKernel.Access(buffer: output.buffer, dtype: dtype, strides: [0, 1])
-      target.indirections = [.init(index: .load(1), size: 4, stride: 3)]
-      var index = rows.access
-      index.strides = [1, 0]
-      builder.append(
-        .loop(
-          LoopKernel(
-            outerSizes: [2000, 3], loads: [values.access, index],
-            stores: [.init(target, .load(0), mode: .accumulate)])))
-      let externals = [
-        Memory(dtype, [Double](repeating: 1, count: 6000)), Memory(.int64, (0..<2000).map { Double($0 * $0 % 4) }),
-        Memory(dtype, [Double](repeating: 0, count: 12)),
-      ]
-      try assertMatchesReference(builder.program, externals)
+  func testStoresOfCollidingIndicesEachHaveTheirPart() throws {
+    var random = Random(13)
+    for mode in LoopKernel.Store.Mode.allCases where mode != .assign {
+      for dtype in DType.allCases {
+        var builder = LoopBuilder()
+        let values = dense(&builder, dtype, [2000, 3])
+        let rows = dense(&builder, .int64, [2000])
+        let output = dense(&builder, dtype, [4, 3])
+        var target = LoopKernel.Access(buffer: output.buffer, dtype: dtype, strides: [0, 1])
+        target.indirections = [.init(index: .load(1), size: 4, stride: 3)]
+        var index = rows.access
+        index.strides = [1, 0]
+        builder.append(
+          .loop(
+            LoopKernel(
+              outerSizes: [2000, 3], loads: [values.access, index], stores: [.init(target, .load(0), mode: mode)])))
+        var elements = random.values(dtype, 6000)
+        if dtype.isFloatingPoint { elements[4000] = .nan }
+        let externals = [
+          Memory(dtype, elements), Memory(.int64, (0..<2000).map { Double($0 * $0 % 4) }), random.memory(dtype, 12),
+        ]
+        try assertMatchesReference(builder.program, externals, "\(mode) \(dtype)")
+      }
     }
   }
 

@@ -35,13 +35,14 @@ struct ProgramGenerator {
   }
 
   private mutating func step() {
-    switch pick(0...9) {
+    switch pick(0...10) {
     case 0, 1, 2: pointwise()
     case 3, 4: reduction()
     case 5: view()
     case 6: softmax()
     case 7: product()
     case 8: inPlace()
+    case 9: collision()
     default: concatenation()
     }
   }
@@ -165,6 +166,20 @@ struct ProgramGenerator {
     let isSafe = other.buffer != written.buffer && fits(other, written.sizes)
     let inputs = isSafe ? [written, other] : [written]
     builder.pointwise(inputs, to: written) { $0.count > 1 ? tanh($0[0] + $0[1]) : $0[0] * 0.9 }
+  }
+
+  /// Stores that several indices have a part in.
+  private mutating func collision() {
+    let input = any()
+    guard !input.sizes.isEmpty else { return }
+    let output = target(Array(input.sizes.dropLast()))
+    builder.fill(output, 1)
+    let modes = LoopKernel.Store.Mode.allCases.filter { $0 != .assign }
+    builder.pointwise(
+      [input], to: output.viewed(as: input.sizes, strides: output.strides + [0], offset: output.offset),
+      mode: modes[pick(0...modes.count - 1)]
+    ) { $0[0] }
+    values.append(output)
   }
 
   private mutating func concatenation() {

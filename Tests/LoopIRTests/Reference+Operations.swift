@@ -30,6 +30,7 @@ extension Reference {
       case .sign: x > 0 ? 1 : x < 0 ? -1 : 0
       case .reciprocal: 1 / x
       case .exp: exp(x)
+      case .exp2: exp2(x)
       case .expm1: expm1(x)
       case .log: log(x)
       case .log1p: log1p(x)
@@ -39,8 +40,23 @@ extension Reference {
       case .rsqrt: 1 / x.squareRoot()
       case .sin: sin(x)
       case .cos: cos(x)
+      case .tan: tan(x)
+      case .asin: asin(x)
+      case .acos: acos(x)
+      case .atan: atan(x)
+      case .sinh: sinh(x)
+      case .cosh: cosh(x)
       case .tanh: tanh(x)
+      case .asinh: asinh(x)
+      case .acosh: acosh(x)
+      case .atanh: atanh(x)
+      case .sigmoid: 1 / (1 + exp(-x))
       case .erf: erf(x)
+      case .erfc: erfc(x)
+      case .erfinv: inverseErrorFunction(x)
+      case .ndtr: erfc(-x / 2.0.squareRoot()) / 2
+      case .lgamma: lgamma(x)
+      case .digamma: polygamma(0, x)
       case .floor: x.rounded(.down)
       case .ceil: x.rounded(.up)
       case .round: x.rounded(.toNearestOrEven)
@@ -64,6 +80,10 @@ extension Reference {
         }
       return Number(integer: holds ? 1 : 0, .bool)
     }
+    // The neighbor is that of the type's own numbers.
+    if operation == .nextAfter, a.dtype != .float64 {
+      return Number(real: Double(nextafter(Float(a.real), Float(b.real))), compute(a.dtype)).wrapped
+    }
     return a.dtype.isFloatingPoint
       ? Number(real: real(operation, a.real, b.real), compute(a.dtype)).wrapped
       : Number(integer: whole(operation, a.integer, b.integer), a.dtype).wrapped
@@ -77,7 +97,13 @@ extension Reference {
     case .divide: x / y
     case .floorDivide: (x / y).rounded(.down)
     case .remainder: y == 0 ? .nan : x - y * (x / y).rounded(.down)
+    case .truncatedRemainder: fmod(x, y)
     case .power: pow(x, y)
+    case .atan2: atan2(x, y)
+    case .hypot: hypot(x, y)
+    case .copySign: copysign(x, y)
+    case .nextAfter: nextafter(x, y)
+    case .polygamma: x < 0 || x != x.rounded() ? .nan : polygamma(Int(x), y)
     case .minimum: x.isNaN || y.isNaN ? .nan : min(x, y)
     case .maximum: x.isNaN || y.isNaN ? .nan : max(x, y)
     default: .nan
@@ -92,6 +118,9 @@ extension Reference {
     case .divide: return y == 0 ? 0 : x.dividingFullWidth(y)
     case .floorDivide: return y == 0 ? 0 : Int64((Double(x) / Double(y)).rounded(.down))
     case .remainder: return y == 0 ? 0 : x &- y &* Int64((Double(x) / Double(y)).rounded(.down))
+    case .truncatedRemainder: return y == 0 || y == -1 ? 0 : x % y
+    case .shiftLeft: return y < 0 ? 0 : x << y
+    case .shiftRight: return x >> (y < 0 ? 64 : y)
     case .power:
       if y < 0 { return x == 1 ? 1 : x == -1 ? (y % 2 == 0 ? 1 : -1) : 0 }
       return (0..<y).reduce(1) { product, _ in product &* x }
@@ -102,6 +131,40 @@ extension Reference {
     case .bitwiseXor: return x ^ y
     default: return 0
     }
+  }
+}
+
+extension Reference {
+  /// By bisection.
+  private static func inverseErrorFunction(_ y: Double) -> Double {
+    if !(abs(y) < 1) || y == 0 { return abs(y) == 1 ? y * .infinity : y == 0 ? y : .nan }
+    var (low, high) = (0.0, 7.0)
+    while true {
+      let middle = (low + high) / 2
+      if middle == low || middle == high { return y < 0 ? -middle : middle }
+      let isBelow = abs(y) < 0.5 ? erf(middle) < abs(y) : erfc(middle) > 1 - abs(y)
+      if isBelow { low = middle } else { high = middle }
+    }
+  }
+
+  /// By a long sum, and the first terms of the asymptotic series for the rest.
+  private static func polygamma(_ order: Int, _ x: Double) -> Double {
+    let n = Double(order)
+    let sign: Double = order % 2 == 0 ? -1 : 1
+    if x == 0 { return order == 0 && x.sign == .minus ? .infinity : sign * .infinity }
+    if x <= 0, x == x.rounded() { return .nan }
+    if x.isInfinite { return x < 0 ? .nan : order == 0 ? x : 0 }
+    var (argument, sum) = (x, 0.0)
+    while argument < 40 {
+      sum += 1 / pow(argument, n + 1)
+      argument += 1
+    }
+    let start = order == 0 ? -log(argument) : pow(argument, -n) / n
+    let third = (n + 1) * (n + 2) * (n + 3)
+    let fifth = third * (n + 4) * (n + 5)
+    let rest = [0.5, (n + 1) / 12, -third / 720, fifth / 30_240].enumerated()
+      .reduce(start) { $0 + $1.element / pow(argument, n + Double(max(2 * $1.offset, 1))) }
+    return sign * tgamma(n + 1) * (sum + rest)
   }
 }
 

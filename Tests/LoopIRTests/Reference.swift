@@ -179,10 +179,17 @@ struct Reference {
           let value = evaluate(store.value, kernel, index, results, hint: store.access.dtype)
           let place = position(store.access, kernel, index, results)
           let memory = buffers[store.access.buffer.index]
-          if store.mode == .assign {
-            pending.append { memory[place] = value }
-          } else {
-            pending.append { memory[place] = Self.binary(.add, memory[place], value.cast(store.access.dtype)) }
+          let operation: BinaryOperation? =
+            switch store.mode {
+            case .assign: nil
+            case .accumulate: .add
+            case .multiply: .multiply
+            case .minimum: .minimum
+            case .maximum: .maximum
+            }
+          pending.append {
+            memory[place] =
+              operation.map { Self.binary($0, memory[place], value.cast(store.access.dtype)) } ?? value
           }
         }
         if store.extent == .outer {

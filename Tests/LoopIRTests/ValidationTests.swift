@@ -46,6 +46,14 @@ final class ValidationTests: XCTestCase {
     XCTAssertEqual(message(builder.program)?.contains("before anything writes it"), true)
   }
 
+  func testTemporaryChangedBeforeItIsWritten() {
+    for mode in LoopKernel.Store.Mode.allCases {
+      var builder = LoopBuilder()
+      builder.pointwise([dense(&builder, .float32, [4])], to: builder.temporary(.float32, [4]), mode: mode) { $0[0] }
+      XCTAssertEqual(message(builder.program)?.contains("before anything writes it"), mode == .assign ? nil : true)
+    }
+  }
+
   func testMatrixSizesMustFit() {
     var builder = LoopBuilder()
     let x = dense(&builder, .float32, [4, 5])

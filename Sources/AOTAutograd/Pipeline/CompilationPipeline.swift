@@ -22,10 +22,11 @@ struct CompilationPipeline {
     let functional = try capture.functionalized()
     try verify(functional.module, as: .functional)
     if !capture.needsAutograd { try refuseHistories(capture, functional.meta) }
-    let joint = capture.needsAutograd ? try functional.differentiated() : nil
-    guard let joint, !joint.differentiableOutputs.isEmpty else {
+    let differentiated = capture.needsAutograd ? try functional.differentiated() : nil
+    guard var joint = differentiated, !joint.differentiableOutputs.isEmpty else {
       return try compileInference(capture, functional)
     }
+    joint.module = try decomposed(joint.module)
     try verify(joint.module, as: .joint)
     let partition = try configuration.partitionerInUse.partition(joint)
     // Both halves may read the constants that the joint graph's module holds.
@@ -64,10 +65,21 @@ struct CompilationPipeline {
   }
 
   private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {
-    let graph = try compiler(.inference).compile(functional.module, role: .inference)
+    let module = try decomposed(functional.module)
+    try verify(module, as: .functional)
+    let graph = try compiler(.inference).compile(module, role: .inference)
     let stack = WrapperStack(capture, functional.meta, autograd: nil)
-    let stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
+    var stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
+    stages.forward = module.graph
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
+  }
+
+  private func decomposed(_ module: GraphModule) throws -> GraphModule {
+    guard !configuration.decompositions.isEmpty else { return module }
+    var module = try module.decomposed(by: configuration.decompositions)
+    // Decompositions compute again what others have computed.
+    _ = try CommonSubexpressionElimination().run(on: &module)
+    return module
   }
 
   private func compiler(_ role: GraphRole) throws -> any GraphCompiler {

@@ -1,3 +1,4 @@
+import AOTAutogradTesting
 import EagerAutograd
 import Foundation
 import GraphIR
@@ -33,7 +34,7 @@ struct RecordedCall {
     let leaves = try item.inputs.map { try facts.tensor($0) }
     let differentiated = item.gradient?.inputs ?? []
     for entry in differentiated { _ = try leaves[entry.input].requiringGrad() }
-    let inputs = try leaves.map { try MemoryCopy()($0) }
+    let inputs = try leaves.map { try $0.copiedWithMemory() }
     let before = inputs.map(\.storage.contents)
     let value = try call(inputs)
     let results = target.schema.returns.count == 1 ? [value] : value.results

@@ -12,6 +12,11 @@ enum Recorder {
     if target === OperatorLibrary.detach.inPlace { return try endHistory(call) }
     let needed = try neededPositions(call)
     if needed.isEmpty { return try Dispatcher.callBelowAutograd(call) }
+    if case .mutating = target.implementation {
+      throw AutogradError(
+        .notDifferentiable, in: target.name,
+        "writes to its arguments and has no derivative; call it inside noGrad { }, or detach what requires a gradient")
+    }
     if target.mutates { try InPlaceRules.check(call) }
 
     var savedArguments = PositionSet()

@@ -45,6 +45,8 @@ public struct OperatorTraits: OptionSet, Hashable, Sendable {
   public static let dataDependent = OperatorTraits(rawValue: 1 << 6)
   /// Calls graphs of the module that it stands in: a `GraphCallingOperator`.
   public static let callsGraphs = OperatorTraits(rawValue: 1 << 7)
+  /// Belongs to PyTorch's core ATen set: the operators that the others decompose into.
+  public static let core = OperatorTraits(rawValue: 1 << 8)
 }
 
 /// An operator that runs nested graphs of the module it is called in, with trait `callsGraphs`.

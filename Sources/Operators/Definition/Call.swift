@@ -53,6 +53,13 @@ extension Call {
     return values
   }
 
+  /// As many integers as are asked for, none of which stands for others.
+  func exactInts(_ position: Int, count: Int) throws -> [Int] {
+    let values = try ints(position)
+    guard values.count == count else { throw mismatch(position, "\(count) integers") }
+    return values
+  }
+
   public func bool(_ position: Int) throws -> Bool {
     switch arguments[position] {
     case .bool(let value): return value
@@ -80,8 +87,21 @@ extension Call {
 
   public func double(_ position: Int) throws -> Double { try scalar(position).doubleValue }
 
+  public func doubles(_ position: Int) throws -> [Double] {
+    guard let values = arguments[position].elements else { throw mismatch(position, "a list of numbers") }
+    return try values.map {
+      guard let scalar = $0.scalar else { throw mismatch(position, "a list of numbers") }
+      return scalar.doubleValue
+    }
+  }
+
   public func string(_ position: Int) throws -> String {
     guard case .string(let value) = arguments[position] else { throw mismatch(position, "a string") }
+    return value
+  }
+
+  public func dtype(_ position: Int) throws -> DType {
+    guard case .dtype(let value) = arguments[position] else { throw mismatch(position, "a dtype") }
     return value
   }
 
@@ -143,6 +163,19 @@ extension Call where Reference == Tensor {
   public func tensor(_ position: Int) throws -> Tensor { try reference(position) }
   public func optionalTensor(_ position: Int) throws -> Tensor? { try optionalReference(position) }
   public func tensors(_ position: Int) throws -> [Tensor] { try references(position) }
+
+  func refuseBool(_ tensor: Tensor) throws {
+    if tensor.dtype == .bool { throw OperatorError(.dtype, target.name, "is not defined for bool") }
+  }
+
+  /// - Throws: `OperatorError` with code `dataDependent` where a result's shape takes elements that are not known, as while
+  ///   a function is captured.
+  func refuseUnknownElements(of tensor: Tensor, instead: String) throws {
+    guard tensor.isFake else { return }
+    throw OperatorError(
+      .dataDependent, target.name,
+      "the number of elements depends on values that are not known while a function is captured; \(instead)")
+  }
 
   /// Every tensor among the arguments, in order, those in lists included.
   public var allTensors: [Tensor] {

@@ -18,9 +18,10 @@ extension OperatorDefinition {
     _ body: @escaping @Sendable (OperatorCall) throws -> Value
   ) -> OperatorDefinition {
     let kernel = DecomposedKernel(body: body)
-    return OperatorDefinition(
-      schema, traits: traits, .kernel(shape: shape ?? kernel.shape, lowering: kernel.lower)
-    ).decomposition(body)
+    let definition = OperatorDefinition(
+      schema, traits: traits, .kernel(shape: shape ?? kernel.shape, lowering: kernel.lower))
+    definition.isLoweredByDecomposition = true
+    return definition.decomposition(body)
   }
 }
 
@@ -45,17 +46,14 @@ private struct DecomposedKernel: Sendable {
 
   @Sendable func lower(_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws {
     let tracer = GraphTracer()
-    var operands: [Operand] = []
-    let arguments = try call.arguments.map { argument in
-      try argument.map { operand -> Value in
-        operands.append(operand)
+    let metas = try call.arguments.map { argument in
+      argument.map { operand -> MetaValue in
         let layout = Layout(sizes: [SymInt](operand.sizes), strides: [SymInt](operand.strides))
-        let meta = TensorMeta(dtype: operand.dtype, layout: layout)
-        return .reference(try tracer.placeholder("argument", meta, descriptor: nil))
+        return .reference(TensorMeta(dtype: operand.dtype, layout: layout))
       }
     }
-    let value = try tracer.recording { try run(OperatorCall(call.target, arguments)) }
-    try tracer.output(.tuple(value.results.filter { !$0.isNone }))
+    try tracer.record(Call(call.target, metas), run)
+    let operands = call.arguments.flatMap(\.references)
     try builder.inline(tracer.graph, arguments: operands, to: results)
   }
 

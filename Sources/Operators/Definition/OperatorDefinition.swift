@@ -17,12 +17,22 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   package private(set) var auxiliaryResults = PositionSet()
   /// The operator in terms of simpler ones, for a compiler or user that wants those.
   public private(set) var decomposition: (@Sendable (OperatorCall) throws -> Value)?
+  /// Whether the kernel is the decomposition, fused, and not one of the operator's own.
+  public internal(set) var isLoweredByDecomposition = false
   /// For a view: how a write through the view looks from its source; nil where there is no way to say it.
   public private(set) var viewInverse: ViewInverse?
+  /// For a view that sees the source's memory as elements of another dtype: which.
+  public private(set) var viewDType: (@Sendable (OperatorCall) throws -> DType)?
   /// What a call's arguments are replaced by before anything else looks at them; nil where they stay.
   private(set) var argumentRewrite: (@Sendable (OperatorCall) throws -> [Value])?
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
+  /// Of a view, the operator that gives dense copies in new memory; nil where there is none.
+  public private(set) var copyVariantDefinition: OperatorDefinition?
+  /// The overload that writes its result into an argument `out`; nil where there is none.
+  public private(set) var outVariantDefinition: OperatorDefinition?
+  /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
+  public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
 
   /// How a call is executed.
@@ -33,8 +43,13 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     case host(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
     /// Results that share the first argument's memory; nothing is computed.
     case view(ViewRule)
+    /// New results: dense copies of what such a view gives.
+    case copy(ViewRule)
     /// The functional operator's result, written into the first argument; of a view, its layout given to the first argument.
     case inPlace(of: OperatorDefinition)
+    /// Swift code on whole tensors that writes into the arguments which the schema marks as written to, each a tensor. The
+    /// shape rule gives, and the body gets, the results that are new: those that the schema calls no alias.
+    case mutating(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
     /// Other operators: what autograd and capture see is the calls that `body` makes.
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
@@ -61,9 +76,10 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
 
   public init(schema: OperatorSchema, traits: OperatorTraits = [], _ implementation: Implementation) {
     self.schema = schema
-    self.traits = traits
+    self.traits = CoreATen.contains(schema.name) ? traits.union(.core) : traits
     self.implementation = implementation
     self.mutates = schema.isMutating
+    self.functionalCounterpart = Self.functionalCounterpart(of: schema, implementation)
   }
 
   private init(inPlaceVariantOf functional: OperatorDefinition, base: String?, overload: String?) {
@@ -74,11 +90,29 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     schema.parameters[0].alias = alias
     schema.returns = [.init(.tensor, alias: alias)]
     self.schema = schema
-    self.traits = functional.traits
+    self.traits = functional.traits.subtracting(.core)
     self.implementation = .inPlace(of: functional)
     self.derivative = functional.derivative
     self.argumentRewrite = functional.argumentRewrite
+    self.functionalCounterpart = nil
     self.mutates = true
+  }
+
+  private init(copyVariantOf view: OperatorDefinition, rule: @escaping ViewRule) {
+    var schema = view.schema
+    schema.name.base += "_copy"
+    for index in schema.parameters.indices { schema.parameters[index].alias = nil }
+    for index in schema.returns.indices { schema.returns[index].alias = nil }
+    self.schema = schema
+    self.traits = view.traits
+    self.implementation = .copy(rule)
+    self.derivative = view.derivative
+    self.viewDType = view.viewDType
+    self.functionalCounterpart = nil
+    self.mutates = false
+    self.decomposition = { call in
+      try view.evaluate(call.arguments).map { .reference(try $0.clone(memoryFormat: .contiguous)) }
+    }
   }
 
   /// Whether a call writes no element: it gives its first argument another layout, as `t_` does.
@@ -86,12 +120,29 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     if case .inPlace(let functional) = implementation, case .view = functional.implementation { true } else { false }
   }
 
+  /// Whether a call is the calls that it makes: no node of a graph, and nothing with a derivative.
+  public var isComposite: Bool { if case .composite = implementation { true } else { false } }
+
   /// The variant that writes its result into `self`.
   ///
   /// - Precondition: The operator has one.
   public var inPlace: OperatorDefinition {
     guard let inPlaceVariantDefinition else { preconditionFailure("\(name) has no in-place variant") }
     return inPlaceVariantDefinition
+  }
+
+  /// Of a view, the operator that gives dense copies.
+  ///
+  /// - Precondition: The operator has one.
+  public var copying: OperatorDefinition {
+    guard let copyVariantDefinition else { preconditionFailure("\(name) has no copying variant") }
+    return copyVariantDefinition
+  }
+
+  /// The operator and the variants defined with it.
+  var withVariants: [OperatorDefinition] {
+    [self, inPlaceVariantDefinition, outVariantDefinition, copyVariantDefinition, functionalCounterpart].compactMap(
+      \.self)
   }
 
   // MARK: - Writing a definition
@@ -103,6 +154,39 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   ///   - overload: Its overload name, where that is another than the functional operator's.
   public func inPlaceVariant(named base: String? = nil, overload: String? = nil) -> OperatorDefinition {
     inPlaceVariantDefinition = OperatorDefinition(inPlaceVariantOf: self, base: base, overload: overload)
+    return self
+  }
+
+  /// Adds the variant that copies, of a view; call it last, it shares what was said before.
+  ///
+  /// - Precondition: The operator is a view.
+  public func copyVariant() -> OperatorDefinition {
+    guard case .view(let rule) = implementation else { preconditionFailure("\(name) is no view") }
+    copyVariantDefinition = OperatorDefinition(copyVariantOf: self, rule: rule)
+    return self
+  }
+
+  /// Says what a view sees the source's memory as, where that is not the source's own dtype.
+  public func reinterpreting(as dtype: @escaping @Sendable (OperatorCall) throws -> DType) -> OperatorDefinition {
+    viewDType = dtype
+    return self
+  }
+
+  /// Adds the overload that writes its result into an argument `out`.
+  public func outVariant(overload: String = "out") -> OperatorDefinition {
+    outVariantDefinition = OutVariant.definition(of: self, overload: overload)
+    return self
+  }
+
+  /// How gradients flow through the in-place variant, where that finds them better from what it wrote than from what was
+  /// there.
+  ///
+  /// - Precondition: There is an in-place variant.
+  func inPlaceDerivative(
+    saving saved: [String], _ formula: @escaping @Sendable (DerivativeContext) throws -> Tensor?
+  ) -> OperatorDefinition {
+    inPlace.derivative = []
+    _ = inPlace.derivative(saving: saved, formula)
     return self
   }
 

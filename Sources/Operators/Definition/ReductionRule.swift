@@ -79,6 +79,30 @@ struct ReductionRule: Sendable {
     if try keeps(d.call) { return reduced }
     return try dimensions(d.call, rank: rank).reduce(reduced) { try $0.unsqueeze($1) }
   }
+
+  /// The gradient of elements that were picked along a dimension: it goes to the index of each alone.
+  func gradientAtIndices(_ gradient: Tensor, _ indices: Tensor, _ d: DerivativeContext) throws -> Tensor {
+    let input = try d.tensor("self")
+    guard let dimension = try dimensions(d.call, rank: input.rank).first else { return gradient }
+    var sizes = [SymInt](repeating: 1, count: input.rank)
+    sizes[dimension] = input.sizes[dimension]
+    let places = try Tensor.arange(input.shape[dimension], device: input.device).view(sizes)
+    let isChosen = try places.eq(restored(indices, d))
+    return try isChosen.selecting(restored(gradient, d), 0.0)
+  }
+
+  /// The gradient shared evenly among the elements that equal the result.
+  ///
+  /// - Parameter amongNaN: Whether NaN counts as equal to NaN, as where one is picked of all elements.
+  func sharedGradient(
+    _ gradient: Tensor, _ result: Tensor, _ d: DerivativeContext, amongNaN: Bool = false
+  ) throws -> Tensor {
+    let input = try d.tensor("self")
+    var isEqual = try input.eq(restored(result, d))
+    if amongNaN { isEqual = try isEqual.logicalOr(input.isNaN().logicalAnd(result.isNaN())) }
+    let count = try isEqual.sum(dimensions(d.call, rank: input.rank), keepDimensions: true)
+    return try isEqual * (restored(gradient, d) / count)
+  }
 }
 
 extension LoopBuilder {

@@ -29,6 +29,16 @@ public final class DispatchContext {
     return try body()
   }
 
+  /// Runs `body` with grad mode on or off.
+  package func withGrad<Result, Failure: Error>(
+    _ isEnabled: Bool, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    let saved = isGradEnabled
+    isGradEnabled = isEnabled
+    defer { isGradEnabled = saved }
+    return try body()
+  }
+
   package func withFakeTensors<Result>(_ makesFake: Bool, _ body: () throws -> Result) rethrows -> Result {
     let saved = makesFakeTensors
     makesFakeTensors = makesFake

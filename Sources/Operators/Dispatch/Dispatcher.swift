@@ -64,6 +64,12 @@ public enum Dispatcher {
       return try body(call)
     case .view(let rule):
       return pack(try makeViews(call, layouts: rule(call)).map { $0 }, target)
+    case .copy(let rule):
+      let views = try makeViews(call, layouts: rule(call))
+      let metas = views.map { TensorMeta(dtype: $0.dtype, sizes: $0.sizes, device: $0.device) }
+      let (results, isFake) = try allocate(metas, for: call)
+      if !isFake { for case (let view, let result?) in zip(views, results) { try EagerKernels.copy(view, to: result) } }
+      return pack(results, target)
     case .inPlace(let functional):
       return .reference(try InPlaceExecution.run(call, functional: functional))
     case .kernel(let shape, let lowering):
@@ -72,15 +78,29 @@ public enum Dispatcher {
       return pack(results, target)
     case .host(let shape, let body):
       let (results, isFake) = try allocate(shape(call), for: call)
-      if !isFake { try body(call, results.compactMap(\.self)) }
+      if !isFake { try runBody(body, call, results) }
       return pack(results, target)
+    case .mutating(let shape, let body):
+      return try MutatingExecution.run(call) {
+        let (results, isFake) = try allocate(shape(call), for: call)
+        if !isFake { try runBody(body, call, results) }
+        return results
+      }
     }
+  }
+
+  /// Runs an operator's own code, out of autograd's sight: autograd has the operator's derivative.
+  private static func runBody(
+    _ body: (OperatorCall, [Tensor]) throws -> Void, _ call: OperatorCall, _ results: [Tensor?]
+  ) throws {
+    try DispatchContext.current.withGrad(false) { () throws in try body(call, results.compactMap(\.self)) }
   }
 
   private static func makeViews(_ call: OperatorCall, layouts: [Layout]) throws -> [Tensor] {
     let source = try call.tensor(0)
+    let dtype = try call.target.viewDType?(call) ?? source.dtype
     return layouts.enumerated().map { index, layout in
-      let view = Tensor(unchecked: source.storage, layout: layout, dtype: source.dtype)
+      let view = Tensor(unchecked: source.storage, layout: layout, dtype: dtype)
       if call.target.tracksViews { view.viewMeta = ViewRecord(of: source, by: call, resultIndex: index) }
       return view
     }

@@ -35,7 +35,9 @@ enum EagerKernels {
     do {
       try memory.addresses.withUnsafeBufferPointer { try executable.run($0) }
     } catch let error as LoopError where error.code == .indexOutOfRange {
-      throw OperatorError(.index, call.target.name, error.message)
+      let position = signature.arguments.firstIndex { $0.references.contains { $0.external == error.external } }
+      let argument = position.map { "argument '\(call.target.schema.parameters[$0].name)': " } ?? ""
+      throw OperatorError(.index, call.target.name, argument + error.message)
     }
   }
 

@@ -3,14 +3,24 @@ import TensorCore
 
 /// Execution of an in-place variant: the functional operator's kernel, writing into `self`, or a view's layout, given to it.
 enum InPlaceExecution {
+  /// - Throws: What the functional operator refuses, as refused by the variant that was called.
   static func run(_ call: OperatorCall, functional: OperatorDefinition) throws -> Tensor {
+    do {
+      return try write(call, functional)
+    } catch var error as OperatorError where error.name == functional.name {
+      error.name = call.target.name
+      throw error
+    }
+  }
+
+  private static func write(_ call: OperatorCall, _ functional: OperatorDefinition) throws -> Tensor {
     let destination = try call.tensor(0)
     let functionalCall = OperatorCall(functional, call.arguments)
     let shape: OperatorDefinition.ShapeRule
     switch functional.implementation {
     case .kernel(let rule, _), .host(let rule, _): shape = rule
     case .view(let rule): return try changeLayout(of: destination, to: rule(functionalCall)[0], functional, call)
-    case .inPlace, .composite:
+    case .copy, .inPlace, .mutating, .composite:
       throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
     }
     guard let meta = try shape(functionalCall)[0] else {
@@ -33,7 +43,7 @@ enum InPlaceExecution {
         let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
         try body(functionalCall, [temporary])
         try EagerKernels.copy(temporary, to: destination)
-      case .view, .inPlace, .composite: break
+      case .view, .copy, .inPlace, .mutating, .composite: break
       }
     }
     destination.storage.bumpVersion()
@@ -77,7 +87,7 @@ enum InPlaceExecution {
   /// Whether an operand shares memory with the destination other than element by element.
   ///
   /// - Throws: `OperatorError` with code `overlap` where both are dense: each element read may have been overwritten.
-  private static func overlapsPartially(_ operand: Tensor, _ destination: Tensor, _ call: OperatorCall) throws -> Bool {
+  static func overlapsPartially(_ operand: Tensor, _ destination: Tensor, _ call: OperatorCall) throws -> Bool {
     guard operand.storage === destination.storage, operand !== destination else { return false }
     if operand.layout == destination.layout && operand.dtype == destination.dtype { return false }
     if !overlaps(operand, destination) { return false }

@@ -5,6 +5,7 @@ import TensorCore
 extension OperatorLibrary {
   static let activations = [
     tanh, tanhBackward, sigmoid, sigmoidBackward, relu, thresholdBackward, gelu, geluBackward, silu, siluBackward,
+    mish, mishBackward,
   ]
 
   /// tanh(x). Integers are promoted to the default floating-point type.
@@ -55,8 +56,8 @@ extension OperatorLibrary {
     check: { call, _ in _ = try isGeluApproximate(call, at: 1) }
   ) { x, call in
     let x = x[0]
-    if try isGeluApproximate(call, at: 1) { return 0.5 * x * (1 + .unary(.tanh, geluInner(x))) }
-    return x * 0.5 * (1 + .unary(.erf, x * rootOfHalf))
+    if try isGeluApproximate(call, at: 1) { return x * approximateDistribution(x) }
+    return x * .unary(.ndtr, x)
   }
   .derivative(saving: ["self"]) { try geluBackward(.reference($0.gradient), $0["self"], $0["approximate"]) }
   .inPlaceVariant()
@@ -67,13 +68,12 @@ extension OperatorLibrary {
   ) { x, call in
     let (gradient, x) = (x[0], x[1])
     if try isGeluApproximate(call, at: 2) {
-      let tanh = ScalarExpression.unary(.tanh, geluInner(x))
-      let slope = geluScale * (1 + 3 * geluCubic * x * x)
-      return gradient * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * slope)
+      let distribution = approximateDistribution(x)
+      let slope = 2 * geluScale * (1 + 3 * geluCubic * x * x)
+      return gradient * (distribution + x * (distribution * (1 - distribution)) * slope)
     }
-    let distribution = 0.5 * (1 + .unary(.erf, x * rootOfHalf))
     let density = normalDensity * .unary(.exp, -0.5 * x * x)
-    return gradient * (distribution + x * density)
+    return gradient * (.unary(.ndtr, x) + x * density)
   }
   .derivative(of: "grad_output", saving: ["self"]) { d in
     try geluBackward(.reference(d.gradient), d["self"], d["approximate"])
@@ -94,7 +94,7 @@ extension OperatorLibrary {
 
   /// x · sigmoid(x), also known as swish.
   public static let silu = unary("silu(Tensor self) -> Tensor", accepts: .floatingPoint) {
-    $0 / (1 + .unary(.exp, -$0))
+    $0 * logistic($0)
   }
   .derivative(saving: ["self"]) { try siluBackward(.reference($0.gradient), $0["self"]) }
   .inPlaceVariant()
@@ -113,7 +113,30 @@ extension OperatorLibrary {
     return try d.gradient * d["grad_output"] * slope * (2 + x * (1 - 2 * sigmoid))
   }
 
-  static func logistic(_ x: ScalarExpression) -> ScalarExpression { .unary(.reciprocal, 1 + .unary(.exp, -x)) }
+  /// x · tanh(log(1 + exp(x)))
+  public static let mish = unary("mish(Tensor self) -> Tensor", accepts: .floatingPoint) { $0 * mishGate($0) }
+    .derivative(saving: ["self"]) { try mishBackward(.reference($0.gradient), $0["self"]) }
+    .inPlaceVariant()
+
+  public static let mishBackward: OperatorDefinition = binary(
+    "mish_backward(Tensor grad_output, Tensor self) -> Tensor", accepts: .floatingPoint
+  ) { gradient, x in
+    let gate = mishGate(x)
+    return gradient * (gate + x * logistic(x) * (1 - gate * gate))
+  }
+  .derivative(of: "grad_output", saving: ["self"]) { try mishBackward(.reference($0.gradient), $0["self"]) }
+  .derivative(of: "self", saving: ["grad_output", "self"]) { d in
+    let x = try d.tensor("self")
+    let (sigmoid, gate) = (try x.sigmoid(), try x.softplus().tanh())
+    let slope = try sigmoid * (1 - gate * gate)
+    return try d.gradient * d["grad_output"] * slope * (2 + x * (1 - sigmoid - 2 * gate * sigmoid))
+  }
+
+  private static func mishGate(_ x: ScalarExpression) -> ScalarExpression {
+    .unary(.tanh, .unary(.log1p, .unary(.exp, x)))
+  }
+
+  static func logistic(_ x: ScalarExpression) -> ScalarExpression { .unary(.sigmoid, x) }
 
   private static func isGeluApproximate<Reference>(_ call: Call<Reference>, at position: Int) throws -> Bool {
     switch try call.string(position) {
@@ -123,14 +146,13 @@ extension OperatorLibrary {
     }
   }
 
-  // √(2/π) · (x + 0.044715 x³)
-  private static func geluInner(_ x: ScalarExpression) -> ScalarExpression {
-    geluScale * (x + geluCubic * x * x * x)
+  // (1 + tanh(√(2/π) · (x + 0.044715 x³))) / 2, as a sigmoid: no digits are lost where it is small.
+  private static func approximateDistribution(_ x: ScalarExpression) -> ScalarExpression {
+    logistic(2 * geluScale * (x + geluCubic * x * x * x))
   }
 
   private static let geluScale: ScalarExpression = 0.797_884_560_802_865_4
   private static let geluCubic: ScalarExpression = 0.044715
-  private static let rootOfHalf: ScalarExpression = 0.707_106_781_186_547_6
   private static let normalDensity: ScalarExpression = 0.398_942_280_401_432_7
 }
 
@@ -141,6 +163,7 @@ extension Tensor {
   public func tanh() throws -> Tensor { try OperatorLibrary.tanh(.reference(self)) }
   public func sigmoid() throws -> Tensor { try OperatorLibrary.sigmoid(.reference(self)) }
   public func relu() throws -> Tensor { try OperatorLibrary.relu(.reference(self)) }
+  public func mish() throws -> Tensor { try OperatorLibrary.mish(.reference(self)) }
   public func silu() throws -> Tensor { try OperatorLibrary.silu(.reference(self)) }
   public func gelu(approximate: GELUApproximation = .none) throws -> Tensor {
     try OperatorLibrary.gelu(.reference(self), .string(approximate.rawValue))
@@ -149,5 +172,6 @@ extension Tensor {
   @discardableResult public func tanh_() throws -> Tensor { try OperatorLibrary.tanh.inPlace(.reference(self)) }
   @discardableResult public func sigmoid_() throws -> Tensor { try OperatorLibrary.sigmoid.inPlace(.reference(self)) }
   @discardableResult public func relu_() throws -> Tensor { try OperatorLibrary.relu.inPlace(.reference(self)) }
+  @discardableResult public func mish_() throws -> Tensor { try OperatorLibrary.mish.inPlace(.reference(self)) }
   @discardableResult public func silu_() throws -> Tensor { try OperatorLibrary.silu.inPlace(.reference(self)) }
 }

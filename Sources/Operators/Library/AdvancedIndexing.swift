@@ -4,7 +4,7 @@ import TensorCore
 
 // Indexing by several tensors of indices at once, and by conditions.
 extension OperatorLibrary {
-  static let advancedIndexing = [index, indexPut, nonzero, maskedSelect]
+  static let advancedIndexing = [index, indexPut, nonzero, argwhere, whereCondition, maskedSelect]
 
   /// The elements where each dimension's index is that of a tensor of indices, which broadcast together; none takes a
   /// dimension whole. Negative indices count from the end. The indices' dimensions stand where the indexed ones stood if
@@ -71,23 +71,36 @@ extension OperatorLibrary {
       shape: { call in
         let input = try call.tensor(0)
         let count = try call.flags().count { $0 }
-        return [TensorMeta(dtype: .int64, sizes: [SymInt(count), SymInt(input.rank)], device: input.device)]
+        // One index after the other, as `where` takes it apart.
+        let layout = Layout(sizes: [SymInt(count), SymInt(input.rank)], strides: [1, SymInt(Swift.max(count, 1))])
+        return [TensorMeta(dtype: .int64, layout: layout, device: input.device)]
       },
       body: { call, results in
         let sizes = try call.tensor(0).shape
         guard let address = results[0].dataAddress?.assumingMemoryBound(to: Int.self) else { return }
-        var next = 0
-        for (place, isSet) in try call.flags().enumerated() where isSet {
+        let strides = results[0].strides.values
+        for (row, place) in try call.flags().enumerated().filter(\.element).map(\.offset).enumerated() {
           var rest = place
           for dimension in sizes.indices.reversed() {
-            address[next + dimension] = rest % sizes[dimension]
+            address[row * strides[0] + dimension * strides[1]] = rest % sizes[dimension]
             rest /= sizes[dimension]
           }
-          next += sizes.count
         }
       })
   )
   .notDifferentiable()
+
+  public static let argwhere = OperatorDefinition(
+    "argwhere(Tensor self) -> Tensor", traits: .dataDependent, .composite { try nonzero.call($0.arguments) })
+
+  /// The indices of the elements that are not zero, one vector per dimension; a number counts as a vector.
+  public static let whereCondition = OperatorDefinition(
+    "where(Tensor condition) -> Tensor[]", traits: .dataDependent,
+    .composite { call in
+      let condition = try call.tensor(0)
+      let places = try (condition.rank == 0 ? condition.reshape([1]) : condition).nonzero()
+      return .list(try places.unbind(1).map { .reference($0) })
+    })
 
   /// The elements where a condition holds, in one dimension; tensor and condition broadcast.
   public static let maskedSelect = OperatorDefinition(
@@ -204,12 +217,7 @@ extension Call where Reference == Tensor {
   /// - Throws: `OperatorError` with code `dataDependent` while a function is captured.
   fileprivate func flags() throws -> [Bool] {
     let input = try tensor(0)
-    guard !input.isFake else {
-      throw OperatorError(
-        .dataDependent, target.name,
-        "the number of elements depends on values that are not known while a function is captured; use 'where' or"
-          + " 'masked_fill', which keep the shape")
-    }
+    try refuseUnknownElements(of: input, instead: "use 'where' or 'masked_fill', which keep the shape")
     let flags = try Tensor(uninitialized: Layout(contiguous: input.sizes), dtype: .bool)
     try EagerKernels.copy(input, to: flags)
     return try flags.elements()

@@ -3,7 +3,10 @@ import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let arithmetic = [add, addScalar, sub, subScalar, rsub, rsubScalar, mul, mulScalar, neg, square]
+  static let arithmetic = [
+    add, addScalar, sub, subScalar, rsub, rsubScalar, mul, mulScalar, neg, positive, square, squareInPlace,
+    deg2rad, rad2deg,
+  ]
 
   /// self + alpha · other
   public static let add = pointwise(
@@ -63,9 +66,32 @@ extension OperatorLibrary {
     .derivative { try -$0.gradient }
     .inPlaceVariant()
 
-  public static let square = unary("square(Tensor self) -> Tensor") { $0 * $0 }
-    .derivative(saving: ["self"]) { try $0.gradient * ($0.tensor("self") * 2) }
-    .inPlaceVariant()
+  /// The tensor itself.
+  public static let positive = OperatorDefinition(
+    "positive(Tensor(a) self) -> Tensor(a)",
+    .composite { call in
+      guard try call.tensor(0).dtype != .bool else {
+        throw OperatorError(.dtype, call.target.name, "is not defined for bool")
+      }
+      return call.arguments[0]
+    })
+
+  public static let square = OperatorDefinition(
+    "square(Tensor self) -> Tensor",
+    .composite { .reference(try powScalarExponent($0.arguments[0], .int(2))) })
+
+  public static let squareInPlace = OperatorDefinition(
+    "square_(Tensor(a!) self) -> Tensor(a!)",
+    .composite { .reference(try powScalarExponent.inPlace($0.arguments[0], .int(2))) })
+
+  public static let deg2rad = scaling("deg2rad", by: .pi / 180)
+  public static let rad2deg = scaling("rad2deg", by: 180 / .pi)
+
+  private static func scaling(_ name: String, by factor: Double) -> OperatorDefinition {
+    unary("\(name)(Tensor self) -> Tensor", promotion: .intToFloat) { $0 * .constant(.double(factor)) }
+      .derivative { try $0.gradient * factor }
+      .inPlaceVariant()
+  }
 
   private static func scaled(_ x: ScalarExpression, by factor: Scalar) -> ScalarExpression {
     factor.doubleValue == 1 ? x : x * .constant(factor)
@@ -77,6 +103,7 @@ extension OperatorLibrary {
       throw OperatorError(
         .dtype, call.target.name, "alpha must be an integer for operands of type \(common), got \(alpha)")
     }
+    try call.checkNumber(2, fits: common)
     if case .bool = alpha, common != .bool {
       throw OperatorError(.dtype, call.target.name, "alpha may be a bool for bool operands only, got them as \(common)")
     }
@@ -132,6 +159,8 @@ extension Tensor {
 
   public func neg() throws -> Tensor { try OperatorLibrary.neg(.reference(self)) }
   @discardableResult public func neg_() throws -> Tensor { try OperatorLibrary.neg.inPlace(.reference(self)) }
+  public func deg2rad() throws -> Tensor { try OperatorLibrary.deg2rad(.reference(self)) }
+  public func rad2deg() throws -> Tensor { try OperatorLibrary.rad2deg(.reference(self)) }
   public func square() throws -> Tensor { try OperatorLibrary.square(.reference(self)) }
 
   public static func + (a: Tensor, b: some TensorOperand) throws -> Tensor { try a.add(b) }

@@ -59,6 +59,11 @@ extension OperatorLibrary {
       return .reference(try result.squeeze(-2))
     })
 
+  /// What PyTorch averages: over three dimensions, no half precision.
+  private static func averages(_ dtype: DType, rank: Int) -> Bool {
+    dtype == .int64 || (rank == 3 ? [.float32, .float64].contains(dtype) : dtype.isFloatingPoint)
+  }
+
   private static func averagePool(_ schema: String, rank: Int) -> OperatorDefinition {
     OperatorDefinition(
       schema, traits: .reduction,
@@ -66,11 +71,8 @@ extension OperatorLibrary {
         shape: { call in
           let input = try call.tensor(0)
           let pool = try call.averagePool(at: 1, rank: rank, space: input.shape)
-          guard input.dtype.isFloatingPoint || input.dtype == .int64 else {
-            throw OperatorError(.dtype, call.target.name, "is not defined for \(input.dtype)")
-          }
-          let sizes = [SymInt](input.shape.dropLast(rank) + pool.counts)
-          return [TensorMeta(dtype: input.dtype, sizes: sizes, device: input.device)]
+          try call.checkDType(0) { averages($0, rank: rank) }
+          return [TensorMeta([SymInt](input.shape.dropLast(rank) + pool.counts), likePlanes: input, rank: rank)]
         },
         lowering: { call, results, builder in
           let input = try call.reference(0)
@@ -90,15 +92,11 @@ extension OperatorLibrary {
       schema,
       .kernel(
         shape: { call in
-          let (gradient, input) = (try call.tensor(0), try call.tensor(1))
+          let input = try call.tensor(1)
           let pool = try call.averagePool(at: 2, rank: rank, space: input.shape)
-          let sizes = input.shape.dropLast(rank) + pool.counts
-          guard gradient.shape == Array(sizes) else {
-            throw OperatorError(
-              .shape, call.target.name,
-              "'grad_output' must have the sizes \(sizes) of the windows, got \(gradient.sizes)")
-          }
-          return [TensorMeta(dtype: gradient.dtype, sizes: input.sizes, device: input.device)]
+          try call.checkDType(1) { averages($0, rank: rank) }
+          try call.checkGradient(sizes: [SymInt](input.shape.dropLast(rank) + pool.counts), dtype: input.dtype)
+          return [TensorMeta(input.sizes, likePlanes: input, rank: rank)]
         },
         lowering: { call, results, builder in
           let (gradient, result) = (try call.reference(0), results[0])

@@ -33,7 +33,7 @@ extension OperatorLibrary {
         }
         return [
           TensorMeta(
-            dtype: destination.dtype, layout: destination.layout.copied(), device: destination.device)
+            dtype: destination.dtype, layout: destination.layout.copiedWithGaps, device: destination.device)
         ]
       },
       lowering: { call, results, builder in builder.copy(try call.reference(1), to: results[0]) })
@@ -126,7 +126,9 @@ extension OperatorLibrary {
   ) throws -> Value {
     let input = try call.tensor(0)
     let layout = input.layout.copied(format: format ?? .preserve)
-    let keepsLayout = format == nil || format == .preserve || input.layout.isSameInMemory(as: layout)
+    let keepsLayout =
+      format == nil || format == .preserve || format == input.layout.imageFormat
+      || input.layout.isSameInMemory(as: layout)
     let isThere = (dtype ?? input.dtype) == input.dtype && (device ?? input.device) == input.device
     if !copies && keepsLayout && isThere { return call.arguments[0] }
     return .reference(
@@ -142,11 +144,11 @@ extension OperatorLibrary {
     .composite { call in
       let input = try call.tensor(0)
       let format = try call.fittingMemoryFormat(1, rank: input.rank) ?? .contiguous
+      let layout = input.layout.copied(format: format == .preserve ? .contiguous : format)
+      if input.layout.isSameInMemory(as: layout) { return call.arguments[0] }
       guard format != .preserve else {
         throw OperatorError(.argument, call.target.name, "'preserve' is not an order of dimensions")
       }
-      let layout = input.layout.copied(format: format)
-      if input.layout.isSameInMemory(as: layout) { return call.arguments[0] }
       return .reference(try clone(call.arguments[0], .memoryFormat(format)))
     })
 
@@ -206,6 +208,10 @@ extension Layout {
     case .contiguous, .channelsLast, .channelsLast3D: Layout(contiguous: sizes)
     }
   }
+
+  /// The layout of a copy in new memory that keeps the strides with the gaps between elements, but for elements that share
+  /// a place.
+  var copiedWithGaps: Layout { mayOverlapItself ? copied() : Layout(sizes: sizes, strides: strides) }
 
   private var channelsLastStrides: [SymInt] {
     let order = [0] + Array(2..<rank) + [1]

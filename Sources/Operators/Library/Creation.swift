@@ -15,8 +15,10 @@ extension OperatorLibrary {
   public static let empty = created(
     "empty.memory_format(SymInt[] size, *, \(factoryOptions), MemoryFormat? memory_format=None) -> Tensor", dtypeAt: 1,
     layout: { call in
-      let layout = Layout(contiguous: try call.symInts(0))
-      return layout.copied(format: try call.fittingMemoryFormat(5, rank: layout.rank) ?? .contiguous)
+      let sizes = try call.symInts(0)
+      let format = try call.fittingMemoryFormat(5, rank: sizes.count) ?? .contiguous
+      guard format != .preserve else { throw call.mismatch(5, "an order of dimensions") }
+      return Layout(contiguous: sizes).copied(format: format)
     }
   ) { _ in 0 }
 
@@ -49,12 +51,13 @@ extension OperatorLibrary {
 
   public static let full = created(
     "full(SymInt[] size, Scalar fill_value, *, \(factoryOptions)) -> Tensor", dtypeAt: 2,
-    layout: { Layout(contiguous: try $0.symInts(0)) }, dtype: { try $0.scalar(1).dtype }
+    layout: { Layout(contiguous: try $0.symInts(0)) }, dtype: { try $0.scalar(1).dtype }, value: 1
   ) { .constant(try $0.scalar(1)) }
 
   /// A number as a tensor without dimensions.
   public static let scalarTensor = created(
-    "scalar_tensor(Scalar s, *, \(factoryOptions)) -> Tensor", dtypeAt: 1, layout: { _ in Layout(contiguous: []) }
+    "scalar_tensor(Scalar s, *, \(factoryOptions)) -> Tensor", dtypeAt: 1, layout: { _ in Layout(contiguous: []) },
+    value: 0
   ) { .constant(try $0.scalar(0)) }
 
   /// The identity matrix, [n, n].
@@ -97,9 +100,10 @@ extension OperatorLibrary {
   /// - Parameters:
   ///   - position: Of the parameter `dtype`.
   ///   - dtype: The type where the call names none.
+  ///   - value: The position of a number that has to fit into the type.
   static func created(
     _ schema: String, dtypeAt position: Int, layout: @escaping @Sendable (OperatorCall) throws -> Layout,
-    dtype: @escaping @Sendable (OperatorCall) throws -> DType = { _ in .float32 },
+    dtype: @escaping @Sendable (OperatorCall) throws -> DType = { _ in .float32 }, value: Int? = nil,
     _ element: @escaping @Sendable (LoweringCall) throws -> ScalarExpression
   ) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: schema)
@@ -111,9 +115,9 @@ extension OperatorLibrary {
           let result = try layout(call)
           _ = try result.requiredByteCount(.float64)
           let device = try call.optionalDevice(position + 2) ?? call.allTensors.first?.device ?? .cpu
-          return [
-            TensorMeta(dtype: try call.optionalDType(position) ?? dtype(call), layout: result, device: device)
-          ]
+          let dtype = try call.optionalDType(position) ?? dtype(call)
+          if let value { _ = try call.scalar(value, fitting: dtype) }
+          return [TensorMeta(dtype: dtype, layout: result, device: device)]
         },
         lowering: { call, results, builder in
           let value = try element(call)
@@ -135,7 +139,7 @@ extension OperatorLibrary {
       layout: { call in
         let layout = try call.tensor(0).layout
         return layout.copied(format: try call.fittingMemoryFormat(first + 4, rank: layout.rank) ?? .preserve)
-      }, dtype: { try $0.tensor(0).dtype }, element)
+      }, dtype: { try $0.tensor(0).dtype }, value: fill == nil ? nil : 1, element)
   }
 
   private static func createdNew(
@@ -144,7 +148,7 @@ extension OperatorLibrary {
     created(
       "\(name)(Tensor self, SymInt[] size\(fill.map { ", Scalar \($0)" } ?? ""), *, \(factoryOptions)) -> Tensor",
       dtypeAt: fill == nil ? 2 : 3, layout: { Layout(contiguous: try $0.symInts(1)) },
-      dtype: { try $0.tensor(0).dtype }, element)
+      dtype: { try $0.tensor(0).dtype }, value: fill == nil ? nil : 2, element)
   }
 
   private static func stridedLayout(_ call: OperatorCall, at position: Int) throws -> Layout {

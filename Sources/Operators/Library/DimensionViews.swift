@@ -5,7 +5,7 @@ import TensorCore
 extension OperatorLibrary {
   static let dimensionViews = [
     permute, transpose, t, swapAxes, numpyT, moveDimension, moveDimensions,
-    squeeze, squeezeDimension, squeezeDimensions, unsqueeze, expand, expandAs, broadcastTo,
+    squeeze, squeezeDimension, squeezeDimensions, unsqueeze, expand, expandAs, broadcastTo, sumToSize,
   ]
 
   /// The dimensions in another order.
@@ -26,6 +26,7 @@ extension OperatorLibrary {
   .derivative { d in
     try d.gradient.permute(inverse(ofPermutation: d.call.permutation(rank: d.gradient.rank)))
   }
+  .copyVariant()
 
   private static func inverse(ofPermutation order: [Int]) -> [Int] {
     var result = order
@@ -50,6 +51,7 @@ extension OperatorLibrary {
   .viewInverse { call, _, mutated, _ in try mutated.transpose(call.int(1), call.int(2)) }
   .derivative { try $0.gradient.transpose($0.call.int(1), $0.call.int(2)) }
   .inPlaceVariant(overload: "default")
+  .copyVariant()
 
   /// A matrix with its two dimensions exchanged; vectors and numbers as they are.
   public static let t = OperatorDefinition(
@@ -69,6 +71,7 @@ extension OperatorLibrary {
   .viewInverse { _, _, mutated, _ in try mutated.t() }
   .derivative { try $0.gradient.t() }
   .inPlaceVariant()
+  .copyVariant()
 
   public static let swapAxes = OperatorDefinition(
     "swapaxes(Tensor(a) self, int axis0, int axis1) -> Tensor(a)",
@@ -116,6 +119,7 @@ extension OperatorLibrary {
   .viewInverse { _, source, mutated, _ in try mutated.reshape(source.sizes) }
   .derivative { try $0.gradient.reshape($0.sizes("self")) }
   .inPlaceVariant()
+  .copyVariant()
 
   /// Without a dimension, where its size is 1.
   public static let squeezeDimension = OperatorDefinition(
@@ -128,6 +132,7 @@ extension OperatorLibrary {
   .viewInverse { _, source, mutated, _ in try mutated.reshape(source.sizes) }
   .derivative { try $0.gradient.reshape($0.sizes("self")) }
   .inPlaceVariant()
+  .copyVariant()
 
   /// Without those of some dimensions whose size is 1.
   public static let squeezeDimensions = OperatorDefinition(
@@ -140,6 +145,7 @@ extension OperatorLibrary {
   .viewInverse { _, source, mutated, _ in try mutated.reshape(source.sizes) }
   .derivative { try $0.gradient.reshape($0.sizes("self")) }
   .inPlaceVariant()
+  .copyVariant()
 
   /// A new dimension of size 1.
   public static let unsqueeze = OperatorDefinition(
@@ -157,6 +163,7 @@ extension OperatorLibrary {
   .viewInverse { call, _, mutated, _ in try mutated.squeeze(call.int(1)) }
   .derivative { try $0.gradient.squeeze($0.call.int(1)) }
   .inPlaceVariant()
+  .copyVariant()
 
   /// Dimensions of size 1 stretched, and new ones added in front, by a stride of 0; -1 keeps a size.
   public static let expand = OperatorDefinition(
@@ -191,6 +198,7 @@ extension OperatorLibrary {
     return try mutated.reshape(source.sizes)
   }
   .derivative { try $0.gradient.summed(to: $0.sizes("self")) }
+  .copyVariant()
 
   public static let expandAs = OperatorDefinition(
     "expand_as(Tensor(a) self, Tensor other) -> Tensor(a)",
@@ -199,6 +207,18 @@ extension OperatorLibrary {
   public static let broadcastTo = OperatorDefinition(
     "broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)",
     .composite { .reference(try $0.tensor(0).expand($0.symInts(1))) })
+
+  /// The sums over the dimensions that expanding from smaller sizes would add or stretch.
+  public static let sumToSize = OperatorDefinition(
+    "sum_to_size(Tensor self, SymInt[] size) -> Tensor",
+    .composite { call in
+      let (input, sizes) = (try call.tensor(0), try call.symInts(1))
+      guard !sizes.contains(where: { $0 < 0 }), try call.target.broadcast([sizes, input.sizes]) == input.sizes else {
+        throw OperatorError(
+          .shape, call.target.name, "sizes \(sizes) do not expand to the sizes \(input.sizes) that are to be summed")
+      }
+      return .reference(try input.summed(to: sizes))
+    })
 }
 
 extension Call where Reference == Tensor {

@@ -71,15 +71,17 @@ extension OperatorLibrary {
   .inPlaceVariant()
 
   /// The remainder that goes with division rounded toward zero: it has the dividend's sign.
-  public static let fmod = dividing("fmod.Tensor(Tensor self, Tensor other) -> Tensor") { truncatedRemainder($0, $1) }
-    .derivative(of: "self") { $0.gradient }
-    .derivative(of: "other", saving: ["self", "other"]) { d in
-      try -d.gradient * divMode(d["self"], d["other"], .string("trunc"))
-    }
-    .inPlaceVariant()
+  public static let fmod = dividing("fmod.Tensor(Tensor self, Tensor other) -> Tensor") {
+    .binary(.truncatedRemainder, $0, $1)
+  }
+  .derivative(of: "self") { $0.gradient }
+  .derivative(of: "other", saving: ["self", "other"]) { d in
+    try -d.gradient * divMode(d["self"], d["other"], .string("trunc"))
+  }
+  .inPlaceVariant()
 
   public static let fmodScalar = dividing("fmod.Scalar(Tensor self, Scalar other) -> Tensor") {
-    truncatedRemainder($0, $1)
+    .binary(.truncatedRemainder, $0, $1)
   }
   .derivative { $0.gradient }
   .inPlaceVariant()
@@ -128,12 +130,6 @@ extension OperatorLibrary {
     let other = try d.tensor("other")
     return try -d.gradient * (d["self"].dividedBy(other) / other)
   }
-
-  // Both sides positive, the floored remainder is the truncated one.
-  private static func truncatedRemainder(_ x: ScalarExpression, _ y: ScalarExpression) -> ScalarExpression {
-    let magnitude = ScalarExpression.binary(.remainder, .unary(.absolute, x), .unary(.absolute, y))
-    return select(x .< 0, -magnitude, magnitude)
-  }
 }
 
 /// The shape rule and lowering of a division that keeps integers: they have no quotient by 0.
@@ -162,16 +158,7 @@ private struct DivisionKernel: Sendable {
   @Sendable func lower(_ call: LoweringCall, _ results: [Operand], _ builder: inout LoopBuilder) throws {
     if try !computingDType(call).isFloatingPoint, let divisor = call.arguments[1].reference, results[0].elementCount > 0
     {
-      let name = call.target.name
-      let isZero = builder.temporary(.bool, [])
-      builder.rows(
-        [divisor], of: divisor.sizes, over: Array(divisor.sizes.indices),
-        reductions: [.init(.any, .load(0) .== 0, dtype: .bool)], outer: [(isZero, .reduced(0))])
-      builder.append(
-        .host(
-          HostKernel(name: "check divisor", inputs: [isZero], outputs: []) { inputs, _ in
-            if inputs[0].load(as: Bool.self) { throw Self.divisionByZero(name) }
-          }))
+      builder.refuse(Self.divisionByZero(call.target.name), where: .load(0) .== 0, in: divisor)
     }
     try kernel.lower(call, results, &builder)
   }

@@ -3,9 +3,7 @@ import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let elementary = [
-    exp, exp2, expm1, log, log2, log10, log1p, sin, cos, tan, sinh, cosh, erf,
-  ]
+  static let elementary = [exp, exp2, expm1, log, log2, log10, log1p]
 
   // All of these promote integers to the default floating-point type.
 
@@ -13,7 +11,7 @@ extension OperatorLibrary {
     .derivative(saving: ["result"]) { try $0.gradient * $0.result }
     .inPlaceVariant()
 
-  public static let exp2 = unary("exp2(Tensor self) -> Tensor", promotion: .intToFloat) { .binary(.power, 2, $0) }
+  public static let exp2 = unary("exp2(Tensor self) -> Tensor", promotion: .intToFloat) { .unary(.exp2, $0) }
     .derivative(saving: ["result"]) { try $0.gradient * $0.result * naturalLogarithmOf2 }
     .inPlaceVariant()
 
@@ -38,45 +36,10 @@ extension OperatorLibrary {
   public static let log1p = unary("log1p(Tensor self) -> Tensor", promotion: .intToFloat) { .unary(.log1p, $0) }
     .derivative(saving: ["self"]) { try $0.gradient / ($0.tensor("self") + 1) }
     .inPlaceVariant()
-
-  public static let sin = unary("sin(Tensor self) -> Tensor", promotion: .intToFloat) { .unary(.sin, $0) }
-    .derivative(saving: ["self"]) { try $0.gradient * $0.tensor("self").cos() }
-    .inPlaceVariant()
-
-  public static let cos = unary("cos(Tensor self) -> Tensor", promotion: .intToFloat) { .unary(.cos, $0) }
-    .derivative(saving: ["self"]) { try $0.gradient * -$0.tensor("self").sin() }
-    .inPlaceVariant()
-
-  public static let tan = unary("tan(Tensor self) -> Tensor", promotion: .intToFloat) {
-    .unary(.sin, $0) / .unary(.cos, $0)
-  }
-  .derivative(saving: ["result"]) { try $0.gradient * (1 + $0.result * $0.result) }
-  .inPlaceVariant()
-
-  // Through expm1: no digits are lost near 0, and the larger of the two terms decides elsewhere.
-  public static let sinh = unary("sinh(Tensor self) -> Tensor", promotion: .intToFloat) { x in
-    let growth = ScalarExpression.unary(.expm1, .unary(.absolute, x))
-    let magnitude = 0.5 * select(growth .> 1e17, growth, growth + growth / (growth + 1))
-    return select(x .< 0, -magnitude, magnitude)
-  }
-  .derivative(saving: ["self"]) { try $0.gradient * $0.tensor("self").cosh() }
-  .inPlaceVariant()
-
-  public static let cosh = unary("cosh(Tensor self) -> Tensor", promotion: .intToFloat) { x in
-    0.5 * (.unary(.exp, x) + .unary(.exp, -x))
-  }
-  .derivative(saving: ["self"]) { try $0.gradient * $0.tensor("self").sinh() }
-  .inPlaceVariant()
-
-  /// The error function, 2/√π ∫₀ˣ exp(-t²) dt.
-  public static let erf = unary("erf(Tensor self) -> Tensor", promotion: .intToFloat) { .unary(.erf, $0) }
-    .derivative(saving: ["self"]) { try $0.gradient * (twoOverRootOfPi * (-$0.tensor("self").square()).exp()) }
-    .inPlaceVariant()
 }
 
 private let naturalLogarithmOf2 = 0.693_147_180_559_945_3
 private let naturalLogarithmOf10 = 2.302_585_092_994_045_7
-private let twoOverRootOfPi = 1.128_379_167_095_512_6
 
 extension Tensor {
   public func exp() throws -> Tensor { try OperatorLibrary.exp(.reference(self)) }
@@ -86,15 +49,7 @@ extension Tensor {
   public func log2() throws -> Tensor { try OperatorLibrary.log2(.reference(self)) }
   public func log10() throws -> Tensor { try OperatorLibrary.log10(.reference(self)) }
   public func log1p() throws -> Tensor { try OperatorLibrary.log1p(.reference(self)) }
-  public func sin() throws -> Tensor { try OperatorLibrary.sin(.reference(self)) }
-  public func cos() throws -> Tensor { try OperatorLibrary.cos(.reference(self)) }
-  public func tan() throws -> Tensor { try OperatorLibrary.tan(.reference(self)) }
-  public func sinh() throws -> Tensor { try OperatorLibrary.sinh(.reference(self)) }
-  public func cosh() throws -> Tensor { try OperatorLibrary.cosh(.reference(self)) }
-  public func erf() throws -> Tensor { try OperatorLibrary.erf(.reference(self)) }
 
   @discardableResult public func exp_() throws -> Tensor { try OperatorLibrary.exp.inPlace(.reference(self)) }
   @discardableResult public func log_() throws -> Tensor { try OperatorLibrary.log.inPlace(.reference(self)) }
-  @discardableResult public func sin_() throws -> Tensor { try OperatorLibrary.sin.inPlace(.reference(self)) }
-  @discardableResult public func cos_() throws -> Tensor { try OperatorLibrary.cos.inPlace(.reference(self)) }
 }

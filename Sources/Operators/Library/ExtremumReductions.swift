@@ -45,7 +45,7 @@ extension OperatorLibrary {
       var total: Tensor?
       for (gradient, result) in zip(d.gradients, d.results) {
         guard let gradient else { continue }
-        let share = try shared(gradient, result, d, rule)
+        let share = try rule.sharedGradient(gradient, result, d)
         total = try total?.add(share) ?? share
       }
       return total
@@ -70,7 +70,7 @@ extension OperatorLibrary {
         })
     )
     .derivative(saving: ["self", "result"]) { d in
-      try shared(d.gradient, d.result, d, rule, amongNaN: schema.index(of: "dim") == nil)
+      try rule.sharedGradient(d.gradient, d.result, d, amongNaN: schema.index(of: "dim") == nil)
     }
   }
 
@@ -95,16 +95,7 @@ extension OperatorLibrary {
             finish: [.reduced(0), .reduced(1)])
         })
     )
-    .derivative(saving: ["result1"]) { d in
-      let input = try d.tensor("self")
-      guard input.rank > 0 else { return d.gradient }
-      let dimension = try d.call.dimension(1, rank: input.rank)
-      var sizes = [SymInt](repeating: 1, count: input.rank)
-      sizes[dimension] = input.sizes[dimension]
-      let places = try Tensor.arange(input.shape[dimension], device: input.device).view(sizes)
-      let isChosen = try places.eq(rule.restored(d.results[1], d))
-      return try isChosen.selecting(rule.restored(d.gradient, d), 0.0)
-    }
+    .derivative(saving: ["result1"]) { d in try rule.gradientAtIndices(d.gradient, d.results[1], d) }
   }
 
   private static func extremumIndex(
@@ -118,9 +109,7 @@ extension OperatorLibrary {
       .kernel(
         shape: { call in
           try rule.checkNotEmpty(call)
-          guard try call.tensor(0).dtype != .bool else {
-            throw OperatorError(.dtype, call.target.name, "is not defined for bool")
-          }
+          try call.refuseBool(call.tensor(0))
           return [try rule.meta(call, dtype: .int64)]
         },
         lowering: { call, results, builder in
@@ -137,19 +126,6 @@ extension OperatorLibrary {
   ) -> LoopKernel.Reduction {
     let folded: DType = dtype == .bool ? .uint8 : dtype
     return LoopKernel.Reduction(operation, folded == dtype ? .load(0) : .cast(folded, .load(0)), dtype: folded)
-  }
-
-  /// The gradient shared evenly among the elements that equal the extremum.
-  ///
-  /// - Parameter amongNaN: Whether NaN counts as equal to NaN, as for the extremum of all elements.
-  private static func shared(
-    _ gradient: Tensor, _ result: Tensor, _ d: DerivativeContext, _ rule: ReductionRule, amongNaN: Bool = false
-  ) throws -> Tensor {
-    let input = try d.tensor("self")
-    var isExtremum = try input.eq(rule.restored(result, d))
-    if amongNaN { isExtremum = try isExtremum.logicalOr(input.isNaN().logicalAnd(result.isNaN())) }
-    let count = try isExtremum.sum(rule.dimensions(d.call, rank: input.rank), keepDimensions: true)
-    return try isExtremum * (rule.restored(gradient, d) / count)
   }
 }
 
@@ -169,13 +145,11 @@ extension Tensor {
 
   /// The largest element along a dimension, and the index of the first such.
   public func max(_ dimension: Int, keepDimensions: Bool = false) throws -> (values: Tensor, indices: Tensor) {
-    let results = try OperatorLibrary.max.several(.reference(self), Value(dimension), .bool(keepDimensions))
-    return (results[0], results[1])
+    try pair(OperatorLibrary.max, Value(dimension), .bool(keepDimensions))
   }
 
   public func min(_ dimension: Int, keepDimensions: Bool = false) throws -> (values: Tensor, indices: Tensor) {
-    let results = try OperatorLibrary.min.several(.reference(self), Value(dimension), .bool(keepDimensions))
-    return (results[0], results[1])
+    try pair(OperatorLibrary.min, Value(dimension), .bool(keepDimensions))
   }
 
   /// The index of the first largest element, along a dimension or among all; int64.

@@ -40,7 +40,7 @@ extension OperatorLibrary {
                   .shape, call.target.name, "value must be a tensor without dimensions, got shape \(value.sizes)")
               }
             } else {
-              _ = try call.scalar(1)
+              _ = try call.scalar(1, fitting: input.dtype)
             }
           }
           return [TensorMeta(dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)]

@@ -72,6 +72,11 @@ extension Operand {
   /// A number as a vector of one element; others as they are. PyTorch indexes both alike.
   var asVector: Operand { sizes.isEmpty ? viewed(as: [1], strides: [1], offset: offset) : self }
 
+  /// A vector laid along one dimension of larger sizes, the same in all others.
+  func spread(along dimension: Int, of wanted: [Int]) -> Operand {
+    viewed(as: wanted, strides: wanted.indices.map { $0 == dimension ? strides[0] : 0 }, offset: offset)
+  }
+
   /// A buffer with the sizes of the tensor of indices into `dimension`, and stride 0 there: an address is the index's
   /// place, the dimension itself left to an indirection.
   ///
@@ -92,6 +97,30 @@ extension Call where Reference == Tensor {
       throw OperatorError(
         .dtype, target.name,
         "argument '\(target.schema.parameters[position].name)' must be of dtype \(dtypes.map(\.description).joined(separator: " or ")), got \(index.dtype)"
+      )
+    }
+  }
+
+  /// The number of indices in the vector at position 2.
+  func indexCount(allows dtypes: [DType]) throws -> SymInt {
+    try checkIndex(2, allows: dtypes)
+    let index = try tensor(2)
+    guard index.rank <= 1 else {
+      throw OperatorError(.shape, target.name, "'index' must be a vector, got sizes \(index.sizes)")
+    }
+    return index.layout.elementCount
+  }
+
+  /// Indices need as many dimensions as the tensor, and no more elements than it in any but the indexed one.
+  func checkIndexShape(_ index: Tensor, within input: Tensor, along dimension: Int) throws {
+    if index.layout.isEmpty { return }
+    let fits =
+      max(index.rank, 1) == max(input.rank, 1)
+      && index.sizes.indices.allSatisfy { $0 == dimension || index.sizes[$0] <= input.sizes[$0] }
+    guard fits else {
+      throw OperatorError(
+        .shape, target.name,
+        "'index' of sizes \(index.sizes) must not exceed 'self' of sizes \(input.sizes) except in dimension \(dimension)"
       )
     }
   }

@@ -2,9 +2,9 @@ import GraphIR
 import LoopIR
 import TensorCore
 
-// Tensors put together, repeated and reversed.
+// Tensors put together and repeated.
 extension OperatorLibrary {
-  static let joining = [cat, concat, stack, hstack, vstack, repeated, tile, flip, roll]
+  static let joining = [cat, concat, stack, repeated, tile]
 
   /// Tensors one after another along a dimension, in their common type. Empty ones of one dimension have no say.
   public static let cat = OperatorDefinition(
@@ -34,7 +34,10 @@ extension OperatorLibrary {
           }
           sizes[dimension] += tensor.sizes[dimension]
         }
-        return [TensorMeta(dtype: promotion.result ?? first.dtype, sizes: sizes, device: first.device)]
+        let format = first.layout.imageFormat
+        let isCommon = tensors.allSatisfy { $0.layout.imageFormat == format }
+        let layout = Layout(contiguous: sizes).copied(format: isCommon ? format : .contiguous)
+        return [TensorMeta(dtype: promotion.result ?? first.dtype, layout: layout, device: first.device)]
       },
       lowering: { call, results, builder in
         let rank = results[0].sizes.count
@@ -64,34 +67,36 @@ extension OperatorLibrary {
   /// Tensors of one shape along a new dimension.
   public static let stack = OperatorDefinition(
     "stack(Tensor[] tensors, int dim=0) -> Tensor",
-    .composite { call in
-      let tensors = try call.tensors(0)
-      guard let first = tensors.first else {
-        throw OperatorError(.argument, call.target.name, "needs at least one tensor")
-      }
-      if let other = tensors.first(where: { $0.sizes != first.sizes }) {
-        throw OperatorError(
-          .shape, call.target.name, "tensors must have one shape, got \(first.sizes) and \(other.sizes)")
-      }
-      let dimension = try call.dimension(1, rank: first.rank + 1)
-      return .reference(try Tensor.cat(tensors.map { try $0.unsqueeze(dimension) }, dimension: dimension))
-    })
-
-  /// Tensors side by side: along the second dimension, or the only one.
-  public static let hstack = OperatorDefinition(
-    "hstack(Tensor[] tensors) -> Tensor",
-    .composite { call in
-      let tensors = try call.tensors(0).map { $0.rank == 0 ? try $0.reshape([1]) : $0 }
-      return .reference(try Tensor.cat(tensors, dimension: tensors.first?.rank == 1 ? 0 : 1))
-    })
-
-  /// Tensors one below another, vectors as rows.
-  public static let vstack = OperatorDefinition(
-    "vstack(Tensor[] tensors) -> Tensor",
-    .composite { call in
-      let tensors = try call.tensors(0).map { $0.rank < 2 ? try $0.reshape([1, -1]) : $0 }
-      return .reference(try Tensor.cat(tensors, dimension: 0))
-    })
+    .kernel(
+      shape: { call in
+        let tensors = try call.tensors(0)
+        guard let first = tensors.first else {
+          throw OperatorError(.argument, call.target.name, "needs at least one tensor")
+        }
+        if let other = tensors.first(where: { $0.sizes != first.sizes }) {
+          throw OperatorError(
+            .shape, call.target.name, "tensors must have one shape, got \(first.sizes) and \(other.sizes)")
+        }
+        var promotion = TypePromotion()
+        for tensor in tensors { promotion.add(tensor.dtype, rank: tensor.rank) }
+        var sizes = first.sizes
+        sizes.insert(SymInt(tensors.count), at: try call.dimension(1, rank: first.rank + 1))
+        let meta = TensorMeta(dtype: promotion.result ?? first.dtype, sizes: sizes, device: first.device)
+        _ = try meta.layout.requiredByteCount(meta.dtype)
+        return [meta]
+      },
+      lowering: { call, results, builder in
+        let dimension = try call.dimension(1, rank: results[0].sizes.count)
+        for (index, tensor) in try call.references(0).enumerated() {
+          let place = results[0].narrowed(dimension, from: index, length: 1)
+          let rest = place.sizes.indices.filter { $0 != dimension }
+          builder.copy(tensor, to: place.permuted(rest))
+        }
+      })
+  )
+  .derivative(of: "tensors") { d -> [Value] in
+    [.list(try d.gradient.unbind(d.call.int(1)).map { .reference($0) })]
+  }
 
   /// The tensor so many times along each dimension; new dimensions come in front.
   public static let repeated = OperatorDefinition(
@@ -136,48 +141,6 @@ extension OperatorLibrary {
       let missing = Swift.max(0, input.rank - counts.count)
       return .reference(try repeated(.reference(input), Value([SymInt](repeating: 1, count: missing) + counts)))
     })
-
-  /// The elements in reverse order along dimensions.
-  public static let flip: OperatorDefinition = OperatorDefinition(
-    "flip(Tensor self, int[] dims) -> Tensor",
-    .kernel(
-      shape: { call in
-        let input = try call.tensor(0)
-        _ = try call.distinctDimensions(1, rank: input.rank)
-        return [TensorMeta(dtype: input.dtype, layout: input.layout.copied(), device: input.device)]
-      },
-      lowering: { call, results, builder in
-        var input = try call.reference(0)
-        for dimension in try call.distinctDimensions(1, rank: input.sizes.count) where !input.sizes.isEmpty {
-          input.offset += (input.sizes[dimension] - 1) * input.strides[dimension]
-          input.strides[dimension].negate()
-        }
-        builder.copy(input, to: results[0])
-      })
-  )
-  .derivative { try flip(.reference($0.gradient), $0["dims"]) }
-
-  /// The elements moved along dimensions, those that fall out at the end coming in at the start; without dimensions, along
-  /// the flattened tensor.
-  public static let roll = OperatorDefinition(
-    "roll(Tensor self, SymInt[1] shifts, int[1] dims=[]) -> Tensor",
-    .composite { call in
-      let (input, shifts) = (try call.tensor(0), try call.ints(1))
-      let dimensions = try call.ints(2)
-      if dimensions.isEmpty && shifts.count == 1 {
-        return .reference(try input.reshape([-1]).rolled(by: shifts[0], along: 0).reshape(input.sizes))
-      }
-      guard shifts.count == dimensions.count else {
-        throw OperatorError(
-          .argument, call.target.name, "needs one shift per dimension, got \(shifts) for \(dimensions)")
-      }
-      var result = input
-      for (shift, dimension) in zip(shifts, dimensions) {
-        let dimension = try call.target.normalizedDimension(dimension, rank: input.rank, parameter: "dims")
-        result = try result.rolled(by: shift, along: dimension)
-      }
-      return .reference(result === input ? try input.clone() : result)
-    })
 }
 
 extension Call {
@@ -206,15 +169,6 @@ extension Tensor {
   /// Sizes [0], which `cat` accepts beside tensors of any rank.
   fileprivate var isLegacyEmpty: Bool { sizes == [0] }
 
-  fileprivate func rolled(by shift: Int, along dimension: Int) throws -> Tensor {
-    let size = rank == 0 ? 1 : shape[dimension]
-    let shift = size == 0 ? 0 : (shift % size + size) % size
-    if shift == 0 { return self }
-    let cut = size - shift
-    return try Tensor.cat(
-      [slice(dimension, from: cut, to: size), slice(dimension, from: 0, to: cut)], dimension: dimension)
-  }
-
   /// Tensors one after another along a dimension.
   public static func cat(_ tensors: [Tensor], dimension: Int = 0) throws -> Tensor {
     try OperatorLibrary.cat(.list(tensors.map { .reference($0) }), Value(dimension))
@@ -230,14 +184,4 @@ extension Tensor {
     try OperatorLibrary.repeated(.reference(self), Value(counts))
   }
   public func repeated(_ counts: [Int]) throws -> Tensor { try repeated([SymInt](counts)) }
-
-  /// The elements in reverse order along dimensions.
-  public func flip(_ dimensions: [Int]) throws -> Tensor {
-    try OperatorLibrary.flip(.reference(self), Value(dimensions))
-  }
-
-  /// The elements moved by `shifts` along dimensions, around the end.
-  public func roll(_ shifts: [Int], _ dimensions: [Int]) throws -> Tensor {
-    try OperatorLibrary.roll(.reference(self), Value(shifts), Value(dimensions))
-  }
 }

@@ -8,7 +8,7 @@ extension OperatorLibrary {
   /// log(1 / (1 + exp(-x))) without overflow, and exp(-|x|) for its derivative.
   public static let logSigmoidForward: OperatorDefinition = {
     let schema = OperatorSchema(wellFormed: "log_sigmoid_forward(Tensor self) -> (Tensor output, Tensor buffer)")
-    let rule = PointwiseRule(schema, operands: nil, promotion: .common)
+    let rule = PointwiseRule(schema, operands: nil, promotion: .common, isContiguous: true)
     return OperatorDefinition(
       schema: schema, traits: .pointwise,
       .kernel(

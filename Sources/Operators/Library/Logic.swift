@@ -3,10 +3,12 @@ import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let logic = [
-    logicalAnd, logicalOr, logicalXor, logicalNot, bitwiseAnd, bitwiseOr, bitwiseXor, bitwiseAndScalar, bitwiseOrScalar,
-    bitwiseXorScalar, bitwiseNot,
-  ]
+  static let logic =
+    [
+      logicalAnd, logicalOr, logicalXor, logicalNot, bitwiseAnd, bitwiseOr, bitwiseXor, bitwiseAndScalar,
+      bitwiseOrScalar,
+      bitwiseXorScalar, bitwiseNot,
+    ] + operatorForms
 
   // Of whether elements are other than zero; they give bool.
 
@@ -53,6 +55,24 @@ extension OperatorLibrary {
     ) { .binary(operation, $0, $1) }
     .notDifferentiable()
     .inPlaceVariant()
+  }
+}
+
+extension OperatorLibrary {
+  /// What Python's operators &, | and ^ call: the bitwise operators.
+  fileprivate static let operatorForms = [
+    ("and", bitwiseAnd, bitwiseAndScalar), ("or", bitwiseOr, bitwiseOrScalar), ("xor", bitwiseXor, bitwiseXorScalar),
+  ].flatMap { name, tensor, number in
+    [("Tensor", tensor), ("Scalar", number)].flatMap { type, target in
+      [
+        OperatorDefinition(
+          "__\(name)__.\(type)(Tensor self, \(type) other) -> Tensor",
+          .composite { try target.evaluate($0.arguments) }),
+        OperatorDefinition(
+          "__i\(name)__.\(type)(Tensor(a!) self, \(type) other) -> Tensor(a!)",
+          .composite { try target.inPlace.evaluate($0.arguments) }),
+      ]
+    }
   }
 }
 

@@ -2,64 +2,33 @@ import GraphIR
 import LoopIR
 import TensorCore
 
+/// Losses of the difference from a target.
 extension OperatorLibrary {
-  static let losses = [mseLoss, mseLossBackward, l1Loss, binaryCrossEntropyWithLogits]
+  static let losses = [
+    mseLoss, mseLossBackward, l1Loss, smoothL1Loss, smoothL1LossBackward, huberLoss, huberLossBackward,
+  ]
 
   /// (self - target)², reduced.
-  public static let mseLoss = OperatorDefinition(
-    "mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor", traits: .reduction,
-    .kernel(
-      shape: { call in
-        let meta = try mseTerms.result(of: call)
-        guard meta.dtype.isFloatingPoint else {
-          throw OperatorError(.dtype, call.target.name, "is not defined for \(meta.dtype)")
-        }
-        return [
-          try call.lossReduction(2) == .none ? meta : TensorMeta(dtype: meta.dtype, sizes: [], device: meta.device)
-        ]
-      },
-      lowering: { call, results, builder in
-        let (input, target) = (try call.reference(0), try call.reference(1))
-        let reduction = try call.lossReduction(2)
-        let dtype = results[0].dtype.accumulator
-        let difference = ScalarExpression.cast(dtype, .load(0)) - .cast(dtype, .load(1))
-        if reduction == .none {
-          return builder.pointwise([input, target], to: results[0]) { _ in difference * difference }
-        }
-        let sizes = try call.target.broadcast([[SymInt](input.sizes), [SymInt](target.sizes)]).values
-        let total = ScalarExpression.reduced(0)
-        let count = ScalarExpression.constant(.double(Double(sizes.reduce(1, *))))
-        builder.rows(
-          [input, target], of: sizes, over: Array(sizes.indices),
-          reductions: [.init(.sum, difference * difference, dtype: dtype)],
-          outer: [(results[0], reduction == .mean ? total / count : total)])
-      })
-  )
+  public static let mseLoss = pointwiseLoss("mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor") { x, _ in
+    let difference = x[0] - x[1]
+    return difference * difference
+  }
   .derivative(of: "self", saving: ["self", "target"]) { d in
-    try mseLossBackward(.reference(d.gradient), d["self"], d["target"], d["reduction"])
+    try mseLossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"]])
   }
   .derivative(of: "target", saving: ["self", "target"]) { d in
-    try -mseLossBackward(.reference(d.gradient), d["self"], d["target"], d["reduction"])
+    try mseLossBackward([.reference(d.gradient)] + d.sidesOfOneShape().reversed() + [d["reduction"]])
   }
 
   /// 2 · grad · (self - target), over the number of elements for a mean.
-  public static let mseLossBackward = pointwise(
-    "mse_loss_backward(Tensor grad_output, Tensor self, Tensor target, int reduction) -> Tensor",
-    accepts: .floatingPoint, isContiguous: true, check: { call, _ in _ = try call.lossReduction(3) }
-  ) { x, call in
-    var factor = 2.0
-    if try call.lossReduction(3) == .mean {
-      let sizes = try [1, 2].map { [SymInt](try call.reference($0).sizes) }
-      factor /= Double(try call.target.broadcast(sizes).values.reduce(1, *))
-    }
-    return .constant(.double(factor)) * (x[1] - x[2]) * x[0]
-  }
+  public static let mseLossBackward: OperatorDefinition = differenceBackward(
+    "mse_loss_backward(Tensor grad_output, Tensor self, Tensor target, int reduction) -> Tensor"
+  ) { difference, _ in 2 * difference }
   .derivative(of: "grad_output", saving: ["self", "target"]) { d in
-    let terms = try d.gradient * ((d.tensor("self") - d["target"]) * 2)
-    return try terms.reduced(d.call.lossReduction(3))
+    try mseLossBackward(.reference(d.gradient), d["self"], d["target"], d["reduction"])
   }
-  .derivative(of: "self", saving: ["grad_output"]) { d in try secondMSEGradient(d) }
-  .derivative(of: "target", saving: ["grad_output"]) { d in try -secondMSEGradient(d) }
+  .derivative(of: "self", saving: ["grad_output"]) { try mseCurvature($0) }
+  .derivative(of: "target", saving: ["grad_output"]) { try -mseCurvature($0) }
 
   /// |self - target|, reduced.
   public static let l1Loss = OperatorDefinition(
@@ -69,46 +38,112 @@ extension OperatorLibrary {
       return .reference(try terms.reduced(call.lossReduction(2)))
     })
 
-  /// The cross entropy of sigmoid(self) for targets in 0…1, without overflow.
-  public static let binaryCrossEntropyWithLogits = OperatorDefinition(
-    """
-    binary_cross_entropy_with_logits(Tensor self, Tensor target, Tensor? weight=None, Tensor? pos_weight=None, \
-    int reduction=1) -> Tensor
-    """,
-    .composite { call in
-      let (input, target) = (try call.tensor(0), try call.tensor(1))
-      let logSigmoid = try input.logSigmoid()
-      var terms: Tensor
-      if let positive = try call.optionalTensor(3) {
-        terms = try (1 - target) * input - ((positive - 1) * target + 1) * logSigmoid
-      } else {
-        terms = try (1 - target) * input - logSigmoid
+  /// |self - target| - beta / 2, where that is at least beta; else the parabola that meets it there. Reduced.
+  public static let smoothL1Loss = pointwiseLoss(
+    "smooth_l1_loss(Tensor self, Tensor target, int reduction=1, float beta=1.) -> Tensor",
+    check: { call, _ in
+      guard try call.double(3) >= 0 else { throw call.mismatch(3, "at least 0") }
+    }
+  ) { x, call in
+    let beta = ScalarExpression.constant(.double(try call.double(3)))
+    let distance = ScalarExpression.unary(.absolute, x[0] - x[1])
+    return select(distance .< beta, 0.5 * distance * distance / beta, distance - 0.5 * beta)
+  }
+  .derivative(of: "self", saving: ["self", "target"]) { d in
+    try smoothL1LossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"], d["beta"]])
+  }
+  .derivative(of: "target", saving: ["self", "target"]) { d in
+    try smoothL1LossBackward([.reference(d.gradient)] + d.sidesOfOneShape().reversed() + [d["reduction"], d["beta"]])
+  }
+
+  /// grad · (self - target) / beta, of which only the sign counts from beta on; over the number of elements for a mean.
+  public static let smoothL1LossBackward: OperatorDefinition = differenceBackward(
+    "smooth_l1_loss_backward(Tensor grad_output, Tensor self, Tensor target, int reduction, float beta) -> Tensor"
+  ) { difference, call in
+    let beta = ScalarExpression.constant(.double(try call.double(4)))
+    return select(difference .<= -beta, -1, select(difference .>= beta, 1, difference / beta))
+  }
+  .derivative(of: "grad_output", saving: ["self", "target"]) { d in
+    try smoothL1LossBackward(.reference(d.gradient), d["self"], d["target"], d["reduction"], d["beta"])
+  }
+  .derivative(of: "self", saving: ["grad_output", "self", "target"]) { try curvature(within: "beta", $0) / $0["beta"] }
+  .derivative(of: "target", saving: ["grad_output", "self", "target"]) {
+    try -curvature(within: "beta", $0) / $0["beta"]
+  }
+
+  /// (self - target)² / 2 up to delta, and on from there in a straight line. Reduced.
+  public static let huberLoss = pointwiseLoss(
+    "huber_loss(Tensor self, Tensor target, int reduction=1, float delta=1.) -> Tensor",
+    resultDType: { call, common in
+      let dtype = try call.tensor(0).dtype
+      guard TypePromotion.canCast(common, to: dtype) else {
+        throw OperatorError(.dtype, call.target.name, "a loss of type \(common) cannot be given as \(dtype)")
       }
-      if let weight = try call.optionalTensor(2) { terms = try terms * weight }
-      return .reference(try terms.reduced(call.lossReduction(4)))
-    })
+      return dtype
+    },
+    check: { call, _ in
+      guard try call.double(3) > 0 else { throw call.mismatch(3, "above 0") }
+    }
+  ) { x, call in
+    let delta = ScalarExpression.constant(.double(try call.double(3)))
+    let distance = ScalarExpression.unary(.absolute, x[0] - x[1])
+    return select(distance .<= delta, 0.5 * distance * distance, delta * (distance - 0.5 * delta))
+  }
+  .derivative(of: "self", saving: ["self", "target"]) { d in
+    try huberLossBackward([.reference(d.gradient)] + d.sidesOfOneShape() + [d["reduction"], d["delta"]])
+  }
+  .derivative(of: "target", saving: ["self", "target"]) { d in
+    try huberLossBackward([.reference(d.gradient)] + d.sidesOfOneShape().reversed() + [d["reduction"], d["delta"]])
+  }
 
-  private static let mseTerms = PointwiseRule(
-    OperatorSchema(wellFormed: "mse_loss(Tensor self, Tensor target, int reduction=1) -> Tensor"), operands: nil,
-    promotion: .common)
+  /// grad · (self - target), the difference limited to ±delta; over the number of elements for a mean.
+  public static let huberLossBackward: OperatorDefinition = differenceBackward(
+    "huber_loss_backward(Tensor grad_output, Tensor self, Tensor target, int reduction, float delta) -> Tensor"
+  ) { difference, call in
+    let delta = ScalarExpression.constant(.double(try call.double(4)))
+    return select(difference .<= -delta, -delta, select(difference .>= delta, delta, difference))
+  }
+  .derivative(of: "grad_output", saving: ["self", "target"]) { d in
+    try huberLossBackward(.reference(d.gradient), d["self"], d["target"], d["reduction"], d["delta"])
+  }
+  .derivative(of: "self", saving: ["grad_output", "self", "target"]) { try curvature(within: "delta", $0) }
+  .derivative(of: "target", saving: ["grad_output", "self", "target"]) { try -curvature(within: "delta", $0) }
 
-  private static func secondMSEGradient(_ d: DerivativeContext) throws -> Tensor {
-    let terms = try d.gradient * (d.tensor("grad_output") * 2)
-    guard try d.call.lossReduction(3) == .mean else { return terms }
-    return try terms / terms.elementCount
+  /// grad · slope(self - target), over the number of elements for a mean.
+  private static func differenceBackward(
+    _ schema: String,
+    _ slope: @escaping @Sendable (_ difference: ScalarExpression, _ call: LoweringCall) throws -> ScalarExpression
+  ) -> OperatorDefinition {
+    pointwise(
+      schema, operands: ["self", "target", "grad_output"], promotion: .first, accepts: .floatingPoint,
+      isContiguous: true, check: { call, _ in _ = try call.lossReduction(3) }
+    ) { x, call in
+      try slope(x[0] - x[1], call) * x[2] * call.lossShare(reductionAt: 3, of: 1)
+    }
+  }
+
+  private static func mseCurvature(_ d: DerivativeContext) throws -> Tensor {
+    try d.sharedAmongTerms(d.gradient * (d.tensor("grad_output") * 2), reductionAt: 3, of: "self")
+  }
+
+  // Where a loss is no longer a parabola, its slope is constant.
+  private static func curvature(within bound: String, _ d: DerivativeContext) throws -> Tensor {
+    let isCurved = try (d.tensor("self") - d["target"]).abs().lt(d[bound])
+    return try d.sharedAmongTerms(d.gradient * d["grad_output"] * isCurved, reductionAt: 3, of: "self")
+  }
+}
+
+extension DerivativeContext {
+  /// A loss's two sides, broadcast to one shape: a mean is over the terms, which may be more than either has elements.
+  func sidesOfOneShape() throws -> [Value] {
+    let sides = [try tensor("self"), try tensor("target")]
+    if sides[0].sizes == sides[1].sizes { return sides.map { .reference($0) } }
+    let sizes = try call.target.broadcast(sides.map(\.sizes))
+    return try sides.map { .reference(try $0.expand(sizes)) }
   }
 }
 
 extension Tensor {
-  /// The terms of a loss, reduced.
-  fileprivate func reduced(_ reduction: LossReduction) throws -> Tensor {
-    switch reduction {
-    case .none: self
-    case .mean: try mean()
-    case .sum: try sum()
-    }
-  }
-
   /// The squared difference from a target, reduced.
   public func mseLoss(_ target: Tensor, reduction: LossReduction = .mean) throws -> Tensor {
     try OperatorLibrary.mseLoss(.reference(self), .reference(target), Value(reduction.rawValue))
@@ -119,12 +154,15 @@ extension Tensor {
     try OperatorLibrary.l1Loss(.reference(self), .reference(target), Value(reduction.rawValue))
   }
 
-  /// The cross entropy of sigmoid(self) for targets in 0…1.
-  public func binaryCrossEntropyWithLogits(
-    _ target: Tensor, weight: Tensor? = nil, positiveWeight: Tensor? = nil, reduction: LossReduction = .mean
-  ) throws -> Tensor {
-    try OperatorLibrary.binaryCrossEntropyWithLogits(
-      .reference(self), .reference(target), weight.map { .reference($0) } ?? .none,
-      positiveWeight.map { .reference($0) } ?? .none, Value(reduction.rawValue))
+  /// The absolute difference from a target, squared where it is below `beta`, reduced.
+  public func smoothL1Loss(_ target: Tensor, reduction: LossReduction = .mean, beta: Double = 1) throws -> Tensor {
+    try OperatorLibrary.smoothL1Loss(
+      .reference(self), .reference(target), Value(reduction.rawValue), .double(beta))
+  }
+
+  /// Half the squared difference from a target, in a straight line from `delta` on, reduced.
+  public func huberLoss(_ target: Tensor, reduction: LossReduction = .mean, delta: Double = 1) throws -> Tensor {
+    try OperatorLibrary.huberLoss(
+      .reference(self), .reference(target), Value(reduction.rawValue), .double(delta))
   }
 }

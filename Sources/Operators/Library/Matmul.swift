@@ -4,7 +4,7 @@ import TensorCore
 
 // Products of matrices, batches of matrices and vectors.
 extension OperatorLibrary {
-  static let matmuls = [mm, bmm, addmm, baddbmm, mv, dot, outer, matmul, linear]
+  static let matmuls = [mm, bmm, addmm, baddbmm, addbmm, mv, addmv, dot, vdot]
 
   /// [m, k] @ [k, n]
   public static let mm: OperatorDefinition = product(
@@ -55,6 +55,20 @@ extension OperatorLibrary {
   .derivative(of: "self", saving: ["vec"]) { d in try d.gradient.outer(d.tensor("vec")) }
   .derivative(of: "vec", saving: ["self"]) { d in try d.tensor("self").t().mv(d.gradient) }
 
+  /// beta · self + alpha · mat @ vec, `self` broadcast
+  public static let addmv: OperatorDefinition = product(
+    "addmv(Tensor self, Tensor mat, Tensor vec, *, Scalar beta=1, Scalar alpha=1) -> Tensor", operands: (1, 2),
+    ranks: (2, 1)
+  )
+  .derivative(of: "self") { d in try d.gradient.scaled(by: d.scalar("beta")) }
+  .derivative(of: "mat", saving: ["vec"]) { d in
+    try d.gradient.outer(d.tensor("vec")).scaled(by: d.scalar("alpha"))
+  }
+  .derivative(of: "vec", saving: ["mat"]) { d in
+    try d.tensor("mat").t().mv(d.gradient).scaled(by: d.scalar("alpha"))
+  }
+  .inPlaceVariant()
+
   /// [k] @ [k]
   public static let dot: OperatorDefinition = product(
     "dot(Tensor self, Tensor tensor) -> Tensor", operands: (0, 1), ranks: (1, 1)
@@ -62,41 +76,39 @@ extension OperatorLibrary {
   .derivative(of: "self", saving: ["tensor"]) { d in try d.gradient * d.tensor("tensor") }
   .derivative(of: "tensor", saving: ["self"]) { d in try d.gradient * d.tensor("self") }
 
-  /// The products of every element of one vector with every element of another: [m], [n] → [m, n].
-  public static let outer = OperatorDefinition(
-    "outer(Tensor self, Tensor vec2) -> Tensor",
-    .composite { call in
-      let (left, right) = (try call.tensor(0), try call.tensor(1))
-      guard left.rank == 1, right.rank == 1 else {
-        throw OperatorError(.shape, call.target.name, "needs two vectors, got sizes \(left.sizes) and \(right.sizes)")
-      }
-      return .reference(try left.unsqueeze(1) * right)
-    })
+  /// The dot product whose first operand would be conjugated, were it complex.
+  public static let vdot: OperatorDefinition = product(
+    "vdot(Tensor self, Tensor other) -> Tensor", operands: (0, 1), ranks: (1, 1)
+  )
+  .derivative(of: "self", saving: ["other"]) { d in try d.gradient * d.tensor("other") }
+  .derivative(of: "other", saving: ["self"]) { d in try d.gradient * d.tensor("self") }
 
-  /// The product of vectors, matrices or batches of matrices, batch dimensions broadcast.
-  public static let matmul = OperatorDefinition(
-    "matmul(Tensor self, Tensor other) -> Tensor",
-    .composite { call in .reference(try product(call.tensor(0), call.tensor(1), call)) })
-
-  /// input @ weightᵀ + bias: [..., in], [out, in], [out] → [..., out]
-  public static let linear = OperatorDefinition(
-    "linear(Tensor input, Tensor weight, Tensor? bias=None) -> Tensor",
-    .composite { call in
-      let (input, weight) = (try call.tensor(0), try call.tensor(1))
-      guard weight.rank == 1 || weight.rank == 2, input.rank > 0, input.sizes.last == weight.sizes.last else {
-        throw OperatorError(
-          .shape, call.target.name,
-          "needs input [..., in] and weight [out, in], got sizes \(input.sizes) and \(weight.sizes)")
-      }
-      guard let bias = try call.optionalTensor(2) else { return .reference(try input.matmul(weight.t())) }
-      if weight.rank == 2 && input.rank == 2 { return .reference(try bias.addmm(input, weight.t())) }
-      if weight.rank == 2 && input.rank > 2 && input.isContiguous {
-        // One matrix product with the bias in it, rather than a product and an addition.
-        let rows = try input.view(input.sizesAsMatrix)
-        return .reference(try bias.addmm(rows, weight.t()).view(input.sizes.dropLast() + [weight.sizes[0]]))
-      }
-      return .reference(try input.matmul(weight.t()) + bias)
-    })
+  /// beta · self + alpha · Σ batch1 @ batch2 over the batches, `self` broadcast
+  public static let addbmm: OperatorDefinition = .decomposed(
+    "addbmm(Tensor self, Tensor batch1, Tensor batch2, *, Scalar beta=1, Scalar alpha=1) -> Tensor"
+  ) { call in
+    let (left, right) = (try call.tensor(1), try call.tensor(2))
+    _ = try call.productSizes(left, right, (3, 3))
+    // The batches side by side are one product.
+    let inner = left.sizes[0] * left.sizes[2]
+    let (rows, columns) = (
+      try left.transpose(0, 1).reshape([left.sizes[1], inner]), try right.reshape([inner, right.sizes[2]])
+    )
+    return .reference(
+      try addmm(call.arguments[0], .reference(rows), .reference(columns), call.arguments[3], call.arguments[4]))
+  }
+  .derivative(of: "self") { d in try d.gradient.scaled(by: d.scalar("beta")) }
+  .derivative(of: "batch1", saving: ["batch2"]) { d in
+    let right = try d.tensor("batch2")
+    let gradients = try d.gradient.expand([right.sizes[0]] + d.gradient.sizes)
+    return try gradients.bmm(right.transpose(1, 2)).scaled(by: d.scalar("alpha"))
+  }
+  .derivative(of: "batch2", saving: ["batch1"]) { d in
+    let left = try d.tensor("batch1")
+    let gradients = try d.gradient.expand([left.sizes[0]] + d.gradient.sizes)
+    return try left.transpose(1, 2).bmm(gradients).scaled(by: d.scalar("alpha"))
+  }
+  .inPlaceVariant()
 
   /// An operator that is one product of the operands at two positions; if those are 1 and 2, added to argument 0.
   private static func product(
@@ -126,9 +138,7 @@ extension OperatorLibrary {
               throw OperatorError(
                 .shape, call.target.name, "'self' of sizes \(addend.sizes) does not broadcast to \(sizes)")
             }
-            for position in [3, 4] where !left.dtype.isFloatingPoint {
-              guard case .int = try call.scalar(position) else { throw call.mismatch(position, "an integer") }
-            }
+            for position in [3, 4] { _ = try call.factor(position, for: left.dtype) }
           }
           return [TensorMeta(dtype: left.dtype, sizes: sizes, device: left.device)]
         },
@@ -137,44 +147,13 @@ extension OperatorLibrary {
           let right = try call.reference(operands.right).asMatrices(isLeft: false)
           let result = results[0].asMatrices(insertingRow: ranks.left == 1, column: ranks.right == 1)
           guard operands.left == 1 else { return builder.matmul(left, right, to: result) }
-          let (beta, alpha) = (try call.double(3), try call.double(4))
+          let (beta, alpha) = (try call.factor(3, for: left.dtype), try call.factor(4, for: left.dtype))
           let addend = try call.reference(0)
           if beta != 0 && addend != results[0] { builder.copy(addend, to: results[0]) }
           builder.matmul(left, right, to: result, alpha: alpha, beta: beta)
         }))
   }
 
-  /// Picks the primitive that multiplies tensors of these ranks, as PyTorch does.
-  private static func product(_ left: Tensor, _ right: Tensor, _ call: OperatorCall) throws -> Tensor {
-    guard left.rank > 0, right.rank > 0 else {
-      throw OperatorError(
-        .shape, call.target.name, "operands need at least 1 dimension, got sizes \(left.sizes) and \(right.sizes)")
-    }
-    switch (left.rank, right.rank) {
-    case (1, 1): return try left.dot(right)
-    case (2, 1): return try left.mv(right)
-    case (1, 2): return try left.unsqueeze(0).mm(right).squeeze(0)
-    case (2, 2): return try left.mm(right)
-    case (3..., ...2):
-      // A batch times one matrix is one larger matrix times that matrix.
-      let rows = try left.reshape(left.sizesAsMatrix)
-      let isVector = right.rank == 1
-      let sizes = left.sizes.dropLast() + (isVector ? [] : [right.sizes[1]])
-      let product = try isVector ? rows.mv(right) : rows.mm(right)
-      return try unsafeView(.reference(product), Value(Array(sizes)))
-    case (1, _):
-      return try product(left.unsqueeze(0), right, call).squeeze(right.rank - 2)
-    default:
-      let (m, k) = (left.sizes[left.rank - 2], left.sizes[left.rank - 1])
-      let (k2, n) = (right.sizes[right.rank - 2], right.sizes[right.rank - 1])
-      guard k == k2 else { throw call.sizesDoNotMatch(left, right) }
-      let batch = try call.target.broadcast([left.sizes.dropLast(2), right.sizes.dropLast(2)])
-      let count = batch.reduce(SymInt(1), *)
-      let leftBatch = try left.expand(batch + [m, k]).reshape([count, m, k])
-      let rightBatch = try right.expand(batch + [k, n]).reshape([count, k, n])
-      return try unsafeView(.reference(leftBatch.bmm(rightBatch)), Value(batch + [m, n]))
-    }
-  }
 }
 
 extension Call where Reference == Tensor {
@@ -192,8 +171,20 @@ extension Call where Reference == Tensor {
     return left.sizes.dropLast() + (ranks.right == 1 ? [] : [right.sizes[ranks.right - 1]])
   }
 
-  fileprivate func sizesDoNotMatch(_ left: Tensor, _ right: Tensor) -> OperatorError {
+  func sizesDoNotMatch(_ left: Tensor, _ right: Tensor) -> OperatorError {
     OperatorError(.shape, target.name, "sizes \(left.sizes) and \(right.sizes) cannot be multiplied")
+  }
+}
+
+extension Call {
+  /// A factor of a product; integers are multiplied by its integer part.
+  fileprivate func factor(_ position: Int, for dtype: DType) throws -> Double {
+    let value = try double(position)
+    if dtype.isFloatingPoint { return value }
+    guard let whole = Int(exactly: value.rounded(.towardZero)) else {
+      throw mismatch(position, "a number that int64 holds")
+    }
+    return Double(whole)
   }
 }
 
@@ -228,14 +219,6 @@ extension DerivativeContext {
 }
 
 extension Tensor {
-  /// The sizes with all dimensions but the last merged.
-  fileprivate var sizesAsMatrix: [SymInt] { [sizes.dropLast().reduce(1, *), sizes[rank - 1]] }
-
-  /// The product of vectors, matrices or batches of matrices, batch dimensions broadcast.
-  public func matmul(_ other: Tensor) throws -> Tensor {
-    try OperatorLibrary.matmul(.reference(self), .reference(other))
-  }
-
   /// [m, k] @ [k, n]
   public func mm(_ other: Tensor) throws -> Tensor { try OperatorLibrary.mm(.reference(self), .reference(other)) }
 
@@ -257,17 +240,20 @@ extension Tensor {
     try OperatorLibrary.baddbmm(.reference(self), .reference(left), .reference(right), Value(beta), Value(alpha))
   }
 
+  /// beta · self + alpha · matrix @ vector
+  public func addmv(_ matrix: Tensor, _ vector: Tensor, beta: Scalar = 1, alpha: Scalar = 1) throws -> Tensor {
+    try OperatorLibrary.addmv(.reference(self), .reference(matrix), .reference(vector), Value(beta), Value(alpha))
+  }
+
+  /// beta · self + alpha · Σ left @ right over the batches
+  public func addbmm(_ left: Tensor, _ right: Tensor, beta: Scalar = 1, alpha: Scalar = 1) throws -> Tensor {
+    try OperatorLibrary.addbmm(.reference(self), .reference(left), .reference(right), Value(beta), Value(alpha))
+  }
+
   /// [m, k] @ [k]
   public func mv(_ vector: Tensor) throws -> Tensor { try OperatorLibrary.mv(.reference(self), .reference(vector)) }
 
   /// [k] @ [k]
   public func dot(_ other: Tensor) throws -> Tensor { try OperatorLibrary.dot(.reference(self), .reference(other)) }
-
-  /// [m], [n] → [m, n]
-  public func outer(_ other: Tensor) throws -> Tensor { try OperatorLibrary.outer(.reference(self), .reference(other)) }
-
-  /// self @ weightᵀ + bias: [..., in], [out, in], [out] → [..., out]
-  public func linear(_ weight: Tensor, bias: Tensor? = nil) throws -> Tensor {
-    try OperatorLibrary.linear(.reference(self), .reference(weight), bias.map { .reference($0) } ?? .none)
-  }
+  public func vdot(_ other: Tensor) throws -> Tensor { try OperatorLibrary.vdot(.reference(self), .reference(other)) }
 }

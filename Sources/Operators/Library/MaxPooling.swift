@@ -47,7 +47,11 @@ extension OperatorLibrary {
     """
     max_pool1d(Tensor self, int[1] kernel_size, int[1] stride=[], int[1] padding=[0], int[1] dilation=[1], \
     bool ceil_mode=False) -> Tensor
-    """, .composite { call in .reference(try pooled1d(call)[0]) })
+    """,
+    .composite { call in
+      try call.checkDType(0, \.isFloatingPoint)
+      return .reference(try pooled1d(call)[0])
+    })
 
   public static let maxPool1dWithIndices = OperatorDefinition(
     """
@@ -87,16 +91,14 @@ extension OperatorLibrary {
         shape: { call in
           let input = try call.tensor(0)
           let pool = try PoolGeometry(call, at: 1, rank: rank, space: input.shape, hasDilation: true)
-          let sizes = [SymInt](input.shape.dropLast(rank) + pool.counts)
-          return [
-            TensorMeta(dtype: input.dtype, sizes: sizes, device: input.device),
-            TensorMeta(dtype: .int64, sizes: sizes, device: input.device),
-          ]
+          try call.checkDType(0) { $0 != .bool }
+          let values = TensorMeta([SymInt](input.shape.dropLast(rank) + pool.counts), like: input)
+          return [values, TensorMeta(dtype: .int64, layout: values.layout, device: values.device)]
         },
         lowering: { call, results, builder in
           let input = try call.reference(0)
           let pool = try PoolGeometry(call, at: 1, rank: rank, space: input.sizes, hasDilation: true)
-          builder.append(.loop(pool.maximum(of: input, to: results[0], indices: results[1], &builder)))
+          builder.maxima(pool.windows(over: input, &builder), to: results[0], indices: results[1])
         }))
   }
 
@@ -105,114 +107,47 @@ extension OperatorLibrary {
       schema,
       .kernel(
         shape: { call in
-          let (gradient, input, indices) = (try call.tensor(0), try call.tensor(1), try call.tensor(7))
+          let input = try call.tensor(1)
           let pool = try PoolGeometry(call, at: 2, rank: rank, space: input.shape, hasDilation: true)
-          let sizes = input.shape.dropLast(rank) + pool.counts
-          try call.checkIndex(7)
-          guard gradient.shape == Array(sizes), indices.shape == gradient.shape else {
-            throw OperatorError(
-              .shape, call.target.name,
-              "'grad_output' and 'indices' must have the sizes \(sizes) of the windows, got \(gradient.sizes) and \(indices.sizes)"
-            )
-          }
-          return [TensorMeta(dtype: gradient.dtype, sizes: input.sizes, device: input.device)]
+          let sizes = [SymInt](input.shape.dropLast(rank) + pool.counts)
+          try call.checkMaximaGradient(sizes: sizes, indices: 7)
+          return [TensorMeta(input.sizes, like: input)]
         },
         lowering: { call, results, builder in
-          let (gradient, indices) = (try call.reference(0), try call.reference(7))
-          builder.accumulate(in: results[0]) { sum, builder in
-            let leading = sum.sizes.count - rank
-            let place = sum.viewed(
-              as: gradient.sizes, strides: sum.strides[..<leading] + [Int](repeating: 0, count: rank),
-              offset: sum.offset)
-            let plane = sum.sizes[leading...].reduce(1, *)
-            builder.scatter(
-              .operand(gradient), to: place, at: [IndexOperand(indices: indices, size: plane, stride: 1)],
-              mode: .accumulate)
-          }
+          builder.spreadMaxima(try call.reference(0), indices: try call.reference(7), rank: rank, to: results[0])
         })
     )
-    .derivative(of: "grad_output", saving: ["indices"]) { d in
-      let indices = try d.tensor("indices").flatten(from: -rank)
-      return try d.gradient.flatten(from: -rank).gather(-1, indices).reshape(d.sizes("grad_output"))
-    }
+    .derivative(of: "grad_output", saving: ["indices"]) { d in try d.maximaGathered(rank: rank) }
     .derivative(of: "self") { _ in nil }
   }
 }
 
 extension PoolGeometry {
-  /// The maximum of each window and, where it stands first, its flat index in the plane. A NaN is the maximum.
-  fileprivate func maximum(
-    of input: Operand, to values: Operand, indices: Operand, _ builder: inout LoopBuilder
-  ) -> LoopKernel {
-    let lowest = input.dtype.lowest
+  /// The windows over an input, padded by what no element is below.
+  fileprivate func windows(over input: Operand, _ builder: inout LoopBuilder) -> MaximumWindows {
     let sizes = windows.padded(space, kernel: kernel, counts: counts)
-    let padded = windows.padded(input, with: lowest, sizes: sizes, &builder)
-    let operand = windows.operand(over: padded, kernel: kernel, counts: counts)
+    let padded = windows.padded(input, with: input.dtype.lowest, sizes: sizes, &builder)
     let leading = input.sizes.count - rank
-    let outer = Array(operand.sizes[..<(leading + rank)])
-    // Padding is as low as an element can be, so it must not be found as the place of the maximum.
-    let element = ScalarExpression.load(0)
-    let isMaximum =
-      .binary(
-        .bitwiseOr, element .== .reduced(0),
-        input.dtype.isFloatingPoint ? .unary(.isNaN, element) : .constant(.bool(false))) as ScalarExpression
-    let isFound = .binary(.bitwiseAnd, isMaximum, isInside(leading)) as ScalarExpression
-    return LoopKernel(
-      outerSizes: outer, reducedSizes: kernel, loads: [operand.access],
-      reductions: [
-        .init(.maximum, element, dtype: input.dtype),
-        .init(.argmax, LoopIR.select(isFound, .constant(.int(1)), .constant(.int(0))), dtype: .int64),
-      ],
-      stores: [
-        .init(values.access, .cast(values.dtype, .reduced(0)), extent: .outer),
-        .init(indices.access, planeIndex(.reduced(1), leading), extent: .outer),
-      ])
+    return MaximumWindows(
+      elements: windows.operand(over: padded, kernel: kernel, counts: counts).access, sizes: kernel, space: space,
+      isInside: isInside(leading),
+      place: { i, inside in place(i, window: .coordinate(leading + i), inside: inside) })
   }
 
-  /// Whether an element of a window is no padding, by the coordinates of the window and in it.
-  private func isInside(_ leading: Int) -> ScalarExpression {
-    var result = ScalarExpression.constant(.bool(true))
-    for i in 0..<rank where windows.padding[i] > 0 || windows.roundsUp {
+  /// Whether an element of a window is no padding, by the coordinates of the window and in it; nil where all are.
+  private func isInside(_ leading: Int) -> ScalarExpression? {
+    let conditions = (0..<rank).filter { windows.padding[$0] > 0 || windows.roundsUp }.map { i in
       let place = self.place(i, window: .coordinate(leading + i), inside: .coordinate(leading + rank + i))
-      let holds = ScalarExpression.binary(.bitwiseAnd, place .>= 0, place .< .constant(.int(space[i])))
-      result = .binary(.bitwiseAnd, result, holds)
+      return ScalarExpression.binary(.bitwiseAnd, place .>= 0, place .< .constant(.int(space[i])))
     }
-    return result
-  }
-
-  /// The flat index in the plane of the element at a flat index in a window.
-  private func planeIndex(_ flat: ScalarExpression, _ leading: Int) -> ScalarExpression {
-    var (result, size): (ScalarExpression, Int) = (.constant(.int(0)), 1)
-    var rest = flat
-    for i in (0..<rank).reversed() {
-      let length = ScalarExpression.constant(.int(kernel[i]))
-      let inside = ScalarExpression.binary(.remainder, rest, length)
-      rest = .binary(.floorDivide, rest, length)
-      result = result + place(i, window: .coordinate(leading + i), inside: inside) * .constant(.int(size))
-      size *= space[i]
-    }
-    return result
+    guard let first = conditions.first else { return nil }
+    return conditions.dropFirst().reduce(first) { .binary(.bitwiseAnd, $0, $1) }
   }
 
   /// The coordinate in the unpadded input.
   private func place(_ i: Int, window: ScalarExpression, inside: ScalarExpression) -> ScalarExpression {
     window * .constant(.int(windows.strides[i])) + inside * .constant(.int(windows.dilation[i]))
       - .constant(.int(windows.padding[i]))
-  }
-}
-
-extension DType {
-  /// A number that no element is below.
-  var lowest: Scalar {
-    switch self {
-    case .bool: .bool(false)
-    case .uint8: .int(0)
-    case .int8: .int(Int(Int8.min))
-    case .int16: .int(Int(Int16.min))
-    case .int32: .int(Int(Int32.min))
-    case .int64: .int(Int.min)
-    case .float16, .bfloat16, .float32, .float64: .double(-.infinity)
-    }
   }
 }
 

@@ -2,126 +2,29 @@ import GraphIR
 import LoopIR
 import TensorCore
 
-/// What a loss makes of its terms. The raw value is ATen's `reduction` argument.
-public enum LossReduction: Int, Hashable, Sendable { case none, mean, sum }
-
 extension OperatorLibrary {
-  static let classLosses = [nllLossForward, nllLossBackward, nllLoss, nllLossND]
+  static let classLosses = [
+    nllLossForward, nllLossBackward, nllLoss, nllLoss2dForward, nllLoss2dBackward, nllLoss2d, nllLossND,
+  ]
 
   /// -weight[t] · self[t] for the target class t of each row: [N, C] or [C] and int64 [N] or []. Rows whose target is
   /// `ignore_index` have no part. `mean` divides by the total of the weights, which is the second result.
-  public static let nllLossForward: OperatorDefinition = OperatorDefinition(
+  public static let nllLossForward: OperatorDefinition = forward(
     """
     nll_loss_forward(Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index) \
     -> (Tensor output, Tensor total_weight)
-    """, traits: .reduction,
-    .kernel(
-      shape: { call in
-        let input = try call.tensor(0)
-        let target = try checkedTarget(call, input: input)
-        let isPerRow = try call.lossReduction(3) == .none && input.rank == 2
-        return [
-          TensorMeta(dtype: input.dtype, sizes: isPerRow ? target.sizes : [], device: input.device),
-          TensorMeta(dtype: input.dtype, sizes: [], device: input.device),
-        ]
-      },
-      lowering: { call, results, builder in
-        let rows = try NLLRows(call, inputAt: 0)
-        let dtype = rows.input.dtype.accumulator
-        let loss = -(rows.weight(dtype) * .cast(dtype, .load(rows.inputLoad)))
-        let reduction = try call.lossReduction(3)
-        if reduction == .none {
-          builder.append(
-            .loop(
-              LoopKernel(
-                outerSizes: [rows.count], loads: rows.loads,
-                stores: [.init(rows.access(results[0]), .cast(results[0].dtype, select(rows.isIgnored, 0, loss)))])))
-          return builder.fill(results[1], 0)
-        }
-        let total = ScalarExpression.reduced(1)
-        builder.append(
-          .loop(
-            LoopKernel(
-              outerSizes: [], reducedSizes: [rows.count], loads: rows.loads,
-              reductions: [
-                .init(.sum, select(rows.isIgnored, 0, loss), dtype: dtype),
-                .init(.sum, select(rows.isIgnored, 0, rows.weight(dtype)), dtype: dtype),
-              ],
-              stores: [
-                .init(
-                  results[0].access,
-                  .cast(results[0].dtype, reduction == .mean ? .reduced(0) / total : .reduced(0)), extent: .outer),
-                .init(results[1].access, .cast(results[1].dtype, total), extent: .outer),
-              ])))
-      })
+    """, check: checkRows
   )
-  .derivative(of: "self", saving: ["self", "target", "weight", "result1"]) { d in
-    try nllLossBackward(
-      .reference(d.gradient), d["self"], d["target"], d["weight"], d["reduction"], d["ignore_index"],
-      .reference(d.results[1]))
-  }
+  .derivative(of: "self", saving: ["self", "target", "weight", "result1"]) { try gradient($0, nllLossBackward) }
   .auxiliary(results: 1)
 
-  public static let nllLossBackward: OperatorDefinition = OperatorDefinition(
+  public static let nllLossBackward: OperatorDefinition = backward(
     """
     nll_loss_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, \
     SymInt ignore_index, Tensor total_weight) -> Tensor
-    """, traits: .pointwise,
-    .kernel(
-      shape: { call in
-        let input = try call.tensor(1)
-        let target = try checkedTarget(call, input: input)
-        let isPerRow = try call.lossReduction(4) == .none && input.rank == 2
-        let gradient = try call.tensor(0)
-        guard gradient.sizes == (isPerRow ? target.sizes : []) || (!isPerRow && gradient.elementCount == 1) else {
-          throw OperatorError(
-            .shape, call.target.name, "a gradient of shape \(gradient.sizes) does not fit a loss of that reduction")
-        }
-        return [TensorMeta(dtype: input.dtype, sizes: input.sizes, device: input.device)]
-      },
-      lowering: { call, results, builder in
-        let sizes = try call.reference(1).sizes
-        let (rowCount, classCount) = sizes.count == 2 ? (sizes[0], sizes[1]) : (1, sizes[0])
-        let space = [rowCount, classCount]
-        let reduction = try call.lossReduction(4)
-        func perRow(_ operand: Operand) -> LoopKernel.Access {
-          .init(
-            buffer: operand.buffer, dtype: operand.dtype, strides: [operand.strides.last ?? 0, 0],
-            offset: operand.offset)
-        }
-        let gradient = try call.reference(0)
-        let dtype = results[0].dtype.accumulator
-        var loads = [perRow(try call.reference(2)), perRow(gradient), perRow(try call.reference(6))]
-        if gradient.sizes.isEmpty || gradient.elementCount == 1 { loads[1].strides = [0, 0] }
-        var factor = -ScalarExpression.cast(dtype, .load(1))
-        if let weight = try call.optionalReference(3) {
-          loads.append(
-            .init(buffer: weight.buffer, dtype: weight.dtype, strides: [0, weight.strides[0]], offset: weight.offset))
-          factor = factor * .cast(dtype, .load(3))
-        }
-        if reduction == .mean { factor = factor / .cast(dtype, .load(2)) }
-        let target = ScalarExpression.cast(.int64, .load(0))
-        let ignored = ScalarExpression.constant(.int(try call.int(5)))
-        let isTarget = ScalarExpression.binary(
-          .bitwiseAnd, target .== .coordinate(1), .binary(.notEqual, target, ignored))
-        let output = results[0]
-        let strides = sizes.count == 2 ? output.strides : [0] + output.strides
-        builder.append(
-          .loop(
-            LoopKernel(
-              outerSizes: space, loads: loads,
-              stores: [
-                .init(
-                  .init(buffer: output.buffer, dtype: output.dtype, strides: strides, offset: output.offset),
-                  .cast(output.dtype, select(isTarget, factor, 0)))
-              ])))
-      })
+    """, check: checkRows
   )
-  .derivative(of: "grad_output", saving: ["target", "weight"]) { d in
-    let loss = try nllLossForward.several(
-      .reference(d.gradient), d["target"], d["weight"], d["reduction"], d["ignore_index"])[0]
-    return loss
-  }
+  .derivative(of: "grad_output", saving: ["target", "weight"]) { try secondGradient($0, nllLossForward) }
   .derivative(of: "self") { _ in nil }
 
   public static let nllLoss = OperatorDefinition(
@@ -129,43 +32,194 @@ extension OperatorLibrary {
     nll_loss(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor
     """, .composite { call in .reference(try nllLossForward.firstResult(call.arguments)) })
 
+  /// As `nll_loss_forward`, for the pixels of images: [N, C, H, W] and [N, H, W].
+  public static let nllLoss2dForward: OperatorDefinition = forward(
+    """
+    nll_loss2d_forward(Tensor self, Tensor target, Tensor? weight, int reduction, SymInt ignore_index) \
+    -> (Tensor output, Tensor total_weight)
+    """, check: checkImages
+  )
+  .derivative(of: "self", saving: ["self", "target", "weight", "result1"]) { try gradient($0, nllLoss2dBackward) }
+  .auxiliary(results: 1)
+
+  public static let nllLoss2dBackward: OperatorDefinition = backward(
+    """
+    nll_loss2d_backward(Tensor grad_output, Tensor self, Tensor target, Tensor? weight, int reduction, \
+    SymInt ignore_index, Tensor total_weight) -> Tensor
+    """, check: checkImages
+  )
+  .derivative(of: "grad_output", saving: ["target", "weight"]) { try secondGradient($0, nllLoss2dForward) }
+  .derivative(of: "self") { _ in nil }
+
+  public static let nllLoss2d = OperatorDefinition(
+    """
+    nll_loss2d(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor
+    """, .composite { call in .reference(try nllLoss2dForward.firstResult(call.arguments)) })
+
   public static let nllLossND = OperatorDefinition(
     """
     nll_loss_nd(Tensor self, Tensor target, Tensor? weight=None, int reduction=1, SymInt ignore_index=-100) -> Tensor
     """,
     .composite { call in
       let (input, target) = (try call.tensor(0), try call.tensor(1))
-      guard input.rank > 2 else { return .reference(try nllLoss.firstResult(call.arguments)) }
+      if input.rank <= 2 { return .reference(try nllLoss(call.arguments)) }
       guard target.sizes == input.sizes.removing(at: 1) else {
         throw OperatorError(
           .shape, call.target.name, "a target of shape \(target.sizes) does not fit an input of shape \(input.sizes)")
       }
-      // As rows: [N, C, d…] → [N · d…, C]
-      let order = [0] + Array(2..<input.rank) + [1]
-      let rows = try input.permute(order).reshape([-1, input.sizes[1]])
-      let loss = try nllLoss.firstResult(
-        [.reference(rows), .reference(target.reshape([-1]))] + call.arguments.dropFirst(2))
+      if input.rank == 4 { return .reference(try nllLoss2d(call.arguments)) }
+      // As images of one row: [N, C, d…] → [N, C, 1, d₁ · d₂ · …]
+      let count = input.sizes.dropFirst(2).reduce(1, *)
+      let images = try input.reshape([input.sizes[0], input.sizes[1], 1, count])
+      let loss = try nllLoss2d(
+        [.reference(images), .reference(target.reshape([input.sizes[0], 1, count]))] + call.arguments.dropFirst(2))
       return .reference(try call.lossReduction(3) == .none ? loss.reshape(target.sizes) : loss)
     })
 
-  /// The target classes of a call whose input is [N, C] or [C].
-  private static func checkedTarget(_ call: OperatorCall, input: Tensor) throws -> Tensor {
-    guard let position = call.target.schema.index(of: "target"),
-      let weightPosition = call.target.schema.index(of: "weight")
-    else { preconditionFailure("\(call.target.name) has no target and weight") }
-    let target = try call.tensor(position)
-    guard (1...2).contains(input.rank), target.sizes == Array(input.sizes.dropLast()) else {
+  // MARK: - Shared
+
+  private typealias Check = @Sendable (_ call: OperatorCall, _ input: Tensor, _ target: Tensor) throws -> Void
+
+  private static func forward(_ schema: String, check: @escaping Check) -> OperatorDefinition {
+    OperatorDefinition(
+      schema, traits: .reduction,
+      .kernel(
+        shape: { call in
+          let input = try call.tensor(0)
+          let target = try checkedTarget(call, inputAt: 0, check)
+          let isPerRow = try call.lossReduction(3) == .none && input.rank > 1
+          return [
+            TensorMeta(dtype: input.dtype, sizes: isPerRow ? target.sizes : [], device: input.device),
+            TensorMeta(dtype: input.dtype, sizes: [], device: input.device),
+          ]
+        },
+        lowering: { call, results, builder in
+          let rows = try NLLRows(call, inputAt: 0)
+          let dtype = results[0].dtype.accumulator
+          let loss = select(rows.isIgnored, 0, -(rows.weight(dtype) * .cast(dtype, .load(rows.inputLoad))))
+          let reduction = try call.lossReduction(3)
+          if reduction == .none {
+            builder.append(
+              .loop(
+                LoopKernel(
+                  outerSizes: rows.sizes, loads: rows.loads,
+                  stores: [.init(results[0].access, .cast(results[0].dtype, loss))])))
+            return builder.fill(results[1], 0)
+          }
+          let (total, totalWeight) = (ScalarExpression.reduced(0), ScalarExpression.reduced(1))
+          let result = reduction == .mean ? total / totalWeight : total
+          builder.append(
+            .loop(
+              LoopKernel(
+                outerSizes: [], reducedSizes: rows.sizes, loads: rows.loads,
+                reductions: [
+                  .init(.sum, loss, dtype: dtype),
+                  .init(.sum, select(rows.isIgnored, 0, rows.weight(dtype)), dtype: dtype),
+                ],
+                stores: [
+                  .init(results[0].access, .cast(results[0].dtype, result), extent: .outer),
+                  .init(results[1].access, .cast(results[1].dtype, totalWeight), extent: .outer),
+                ])))
+        }))
+  }
+
+  private static func backward(_ schema: String, check: @escaping Check) -> OperatorDefinition {
+    OperatorDefinition(
+      schema, traits: .pointwise,
+      .kernel(
+        shape: { call in
+          let input = try call.tensor(1)
+          let target = try checkedTarget(call, inputAt: 1, check)
+          let isPerRow = try call.lossReduction(4) == .none && input.rank > 1
+          let (gradient, totalWeight) = (try call.tensor(0), try call.tensor(6))
+          guard isPerRow ? gradient.sizes == target.sizes : gradient.elementCount == 1, totalWeight.elementCount == 1
+          else {
+            throw OperatorError(
+              .shape, call.target.name,
+              "a gradient of shape \(gradient.sizes) and a total weight of shape \(totalWeight.sizes) do not fit a loss"
+                + " of that reduction")
+          }
+          return [TensorMeta(dtype: input.dtype, sizes: input.sizes, device: input.device)]
+        },
+        lowering: { call, results, builder in
+          let sizes = try call.reference(1).sizes
+          let classes = classDimension(rank: sizes.count)
+          func perRow(_ operand: Operand) -> LoopKernel.Access {
+            var access = operand.access
+            let isOne = operand.elementCount == 1
+            access.strides = isOne ? sizes.map { _ in 0 } : operand.strides
+            if !isOne { access.strides.insert(0, at: classes) }
+            return access
+          }
+          let dtype = results[0].dtype.accumulator
+          var loads = try [2, 0, 6].map { perRow(try call.reference($0)) }
+          var factor = -ScalarExpression.cast(dtype, .load(1))
+          if let weight = try call.optionalReference(3) {
+            var access = weight.access
+            access.strides = sizes.indices.map { $0 == classes ? weight.strides[0] : 0 }
+            loads.append(access)
+            factor = factor * .cast(dtype, .load(3))
+          }
+          if try call.lossReduction(4) == .mean { factor = factor / .cast(dtype, .load(2)) }
+          let target = ScalarExpression.cast(.int64, .load(0))
+          let ignored = ScalarExpression.constant(.int(try call.int(5)))
+          let isTarget = ScalarExpression.binary(
+            .bitwiseAnd, target .== .coordinate(classes), .binary(.notEqual, target, ignored))
+          builder.append(
+            .loop(
+              LoopKernel(
+                outerSizes: sizes, loads: loads,
+                stores: [.init(results[0].access, .cast(results[0].dtype, select(isTarget, factor, 0)))])))
+        }))
+  }
+
+  private static func gradient(_ d: DerivativeContext, _ backward: OperatorDefinition) throws -> Tensor {
+    try backward(
+      .reference(d.gradient), d["self"], d["target"], d["weight"], d["reduction"], d["ignore_index"],
+      .reference(d.results[1]))
+  }
+
+  // The loss is linear in its input.
+  private static func secondGradient(_ d: DerivativeContext, _ forward: OperatorDefinition) throws -> Tensor {
+    try forward.firstResult(
+      [.reference(d.gradient), d["target"], d["weight"], d["reduction"], d["ignore_index"]])
+  }
+
+  fileprivate static func classDimension(rank: Int) -> Int { rank == 1 ? 0 : 1 }
+
+  @Sendable private static func checkRows(_ call: OperatorCall, _ input: Tensor, _ target: Tensor) throws {
+    // One row may have its target with or without a dimension.
+    guard (1...2).contains(input.rank),
+      target.sizes == Array(input.sizes.dropLast()) || (input.rank == 1 && target.sizes == [1])
+    else {
       throw OperatorError(
         .shape, call.target.name,
         "needs an input [N, C] or [C] and a target [N] or [], got \(input.sizes) and \(target.sizes)")
     }
+  }
+
+  @Sendable private static func checkImages(_ call: OperatorCall, _ input: Tensor, _ target: Tensor) throws {
+    guard input.rank == 4, target.sizes == input.sizes.removing(at: 1) else {
+      throw OperatorError(
+        .shape, call.target.name,
+        "needs an input [N, C, H, W] and a target [N, H, W], got \(input.sizes) and \(target.sizes)")
+    }
+    guard target.dtype == .int64 else {
+      throw OperatorError(.dtype, call.target.name, "needs int64 class indices, got \(target.dtype)")
+    }
+  }
+
+  /// The target classes of a call: its argument after the input.
+  private static func checkedTarget(_ call: OperatorCall, inputAt position: Int, _ check: Check) throws -> Tensor {
+    let (input, target) = (try call.tensor(position), try call.tensor(position + 1))
+    try check(call, input, target)
     guard input.dtype.isFloatingPoint, target.dtype == .int64 || target.dtype == .uint8 else {
       throw OperatorError(
         .dtype, call.target.name,
         "needs a floating-point input and int64 class indices, got \(input.dtype) and \(target.dtype)")
     }
-    if let weight = try call.optionalTensor(weightPosition) {
-      guard weight.sizes == [input.sizes[input.rank - 1]], weight.dtype == input.dtype else {
+    if let weight = try call.optionalTensor(position + 2) {
+      guard weight.sizes == [input.sizes[classDimension(rank: input.rank)]], weight.dtype == input.dtype else {
         throw OperatorError(
           .shape, call.target.name,
           "needs one weight of type \(input.dtype) per class of \(input.sizes), got \(weight.dtype) \(weight.sizes)")
@@ -175,10 +229,9 @@ extension OperatorLibrary {
   }
 }
 
-/// The rows of an input [N, C], each seen at its target class.
+/// The rows of an input [N, C, …] or [C], each seen at its target class.
 private struct NLLRows {
-  let input: Operand
-  let count: Int
+  let sizes: [Int]
   let loads: [LoopKernel.Access]
   let isIgnored: ScalarExpression
   private let isWeighted: Bool
@@ -186,48 +239,34 @@ private struct NLLRows {
   var inputLoad: Int { 1 }
 
   init(_ call: LoweringCall, inputAt position: Int) throws {
-    let target = try call.reference(position + 1)
-    input = try call.reference(position)
-    count = target.sizes.first ?? 1
+    let (input, target) = (try call.reference(position), try call.reference(position + 1))
+    let classes = OperatorLibrary.classDimension(rank: input.sizes.count)
+    var (rowSizes, rowStrides) = (input.sizes, input.strides)
+    rowSizes.remove(at: classes)
+    rowStrides.remove(at: classes)
     isIgnored = ScalarExpression.cast(.int64, .load(0)) .== .constant(.int(try call.int(position + 4)))
     // An ignored target may be no class at all.
     let chosen = select(isIgnored, 0, .cast(.int64, .load(0)))
-    func gather(_ operand: Operand, rowStride: Int) -> LoopKernel.Access {
-      let stride = operand.strides[operand.strides.count - 1]
-      let size = operand.sizes[operand.sizes.count - 1]
-      return .init(
-        buffer: operand.buffer, dtype: operand.dtype, strides: [rowStride], offset: operand.offset,
-        indirections: [.init(index: chosen, size: size, stride: stride)])
+    func gather(_ operand: Operand, along dimension: Int, strides: [Int]) -> LoopKernel.Access {
+      .init(
+        buffer: operand.buffer, dtype: operand.dtype, strides: strides, offset: operand.offset,
+        indirections: [.init(index: chosen, size: operand.sizes[dimension], stride: operand.strides[dimension])])
     }
-    var loads = [
-      LoopKernel.Access(
-        buffer: target.buffer, dtype: target.dtype, strides: [target.strides.first ?? 0], offset: target.offset),
-      gather(input, rowStride: input.sizes.count == 2 ? input.strides[0] : 0),
-    ]
+    var targets = target.access
+    if rowSizes.isEmpty { targets.strides = [] }
+    var loads = [targets, gather(input, along: classes, strides: rowStrides)]
     let weight = try call.optionalReference(position + 2)
-    if let weight { loads.append(gather(weight, rowStride: 0)) }
+    if let weight { loads.append(gather(weight, along: 0, strides: rowSizes.map { _ in 0 })) }
     isWeighted = weight != nil
+    sizes = rowSizes
     self.loads = loads
   }
 
   func weight(_ dtype: DType) -> ScalarExpression { isWeighted ? .cast(dtype, .load(2)) : .cast(dtype, .constant(1)) }
-
-  func access(_ output: Operand) -> LoopKernel.Access {
-    .init(buffer: output.buffer, dtype: output.dtype, strides: [output.strides.first ?? 0], offset: output.offset)
-  }
 }
 
 extension [SymInt] {
   fileprivate func removing(at position: Int) -> [SymInt] { Array(self[..<position] + self[(position + 1)...]) }
-}
-
-extension Call {
-  func lossReduction(_ position: Int) throws -> LossReduction {
-    guard let reduction = LossReduction(rawValue: try int(position)) else {
-      throw mismatch(position, "0 (none), 1 (mean) or 2 (sum)")
-    }
-    return reduction
-  }
 }
 
 extension OperatorDefinition {

@@ -3,27 +3,53 @@ import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let norms = [vectorNorm, normAll, norm]
+  static let norms = [vectorNorm, normAll, norm, normAllOfType, normOfType, dist]
 
-  /// (Σ |x|^ord)^(1/ord) over dimensions; none, or an empty list, means all. Order ∞ and -∞ take the largest and smallest
-  /// magnitude, 0 counts what is not 0.
-  public static let vectorNorm: OperatorDefinition = {
-    let schema = OperatorSchema(
-      wellFormed: """
-        linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) \
-        -> Tensor
-        """)
+  // (Σ |x|^order)^(1/order) over dimensions; none, or an empty list, means all. Order ∞ and -∞ take the largest and smallest
+  // magnitude, 0 counts what is not 0.
+
+  public static let vectorNorm = norm(
+    """
+    linalg_vector_norm(Tensor self, Scalar ord=2, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) \
+    -> Tensor
+    """)
+  public static let normAll = norm("norm.Scalar(Tensor self, Scalar p=2) -> Tensor")
+  public static let norm = norm(
+    "norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor")
+  public static let normAllOfType = norm(
+    "norm.ScalarOpt_dtype(Tensor self, Scalar? p, *, ScalarType dtype) -> Tensor")
+  public static let normOfType = norm(
+    "norm.ScalarOpt_dim_dtype(Tensor self, Scalar? p, int[1] dim, bool keepdim, *, ScalarType dtype) -> Tensor")
+
+  /// The norm of the difference.
+  public static let dist: OperatorDefinition = .decomposed("dist(Tensor self, Tensor other, Scalar p=2) -> Tensor") {
+    call in .reference(try normAll(.reference(call.tensor(0) - call.tensor(1)), call.arguments[2]))
+  }
+  .derivative(of: "self", saving: ["self", "other", "result"]) { try distanceGradient($0) }
+  .derivative(of: "other", saving: ["self", "other", "result"]) { try -distanceGradient($0) }
+
+  private static func distanceGradient(_ d: DerivativeContext) throws -> Tensor {
+    try normGradient(d.tensor("self") - d.tensor("other"), d.gradient, d.result, d.call.double(2))
+  }
+
+  private static func norm(_ text: String) -> OperatorDefinition {
+    let schema = OperatorSchema(wellFormed: text)
     let rule = ReductionRule(schema)
+    let dtypePosition = schema.index(of: "dtype")
     return OperatorDefinition(
       schema: schema, traits: .reduction,
       .kernel(
         shape: { call in
           let input = try call.tensor(0)
-          let dtype = try call.optionalDType(4) ?? input.dtype
-          guard input.dtype.isFloatingPoint, dtype.isFloatingPoint else {
-            throw OperatorError(.dtype, call.target.name, "is not defined for \(input.dtype) computed in \(dtype)")
+          let dtype = try dtypePosition.flatMap(call.optionalDType) ?? input.dtype
+          guard input.dtype.isFloatingPoint, dtype.isFloatingPoint,
+            TypePromotion.promote(input.dtype, dtype) == dtype
+          else {
+            throw OperatorError(
+              .dtype, call.target.name,
+              "needs floating-point elements and a dtype no narrower, got \(input.dtype) to be computed in \(dtype)")
           }
-          let order = try call.double(1)
+          let order = try call.order
           if order < 0 || order.isInfinite { try rule.checkNotEmpty(call) }
           return [try rule.meta(call, dtype: dtype)]
         },
@@ -31,7 +57,7 @@ extension OperatorLibrary {
           let dtype = results[0].dtype.accumulator
           let element = ScalarExpression.cast(dtype, .load(0))
           let magnitude = ScalarExpression.unary(.absolute, element)
-          let order = try call.double(1)
+          let order = try call.order
           let (operation, value, result): (LoopKernel.Reduction.Operation, ScalarExpression, ScalarExpression)
           switch order {
           case .infinity: (operation, value, result) = (.maximum, magnitude, .reduced(0))
@@ -49,27 +75,18 @@ extension OperatorLibrary {
     )
     .derivative(saving: ["self", "result"]) { d in
       let input = try d.tensor("self").converted(to: d.gradient.dtype)
-      let (gradient, norm) = (try rule.restored(d.gradient, d), try rule.restored(d.result, d))
-      return try normGradient(input, gradient, norm, d, rule)
+      return try normGradient(
+        input, rule.restored(d.gradient, d), rule.restored(d.result, d), d.call.order,
+        over: rule.dimensions(d.call, rank: input.rank))
     }
-  }()
+  }
 
-  public static let normAll = OperatorDefinition(
-    "norm.Scalar(Tensor self, Scalar p=2) -> Tensor",
-    .composite { call in .reference(try vectorNorm(call.arguments[0], call.arguments[1])) })
-
-  public static let norm = OperatorDefinition(
-    "norm.ScalarOpt_dim(Tensor self, Scalar? p, int[1] dim, bool keepdim=False) -> Tensor",
-    .composite { call in
-      let order = call.arguments[1].isNone ? .int(2) : call.arguments[1]
-      return .reference(try vectorNorm(call.arguments[0], order, call.arguments[2], call.arguments[3]))
-    })
-
-  // As PyTorch has it where the norm, or an element, is 0.
+  /// As PyTorch has it where the norm, or an element, is 0.
+  ///
+  /// - Parameter dimensions: Those that the norm, which has them in size 1, is taken over; nil for all.
   private static func normGradient(
-    _ input: Tensor, _ gradient: Tensor, _ norm: Tensor, _ d: DerivativeContext, _ rule: ReductionRule
+    _ input: Tensor, _ gradient: Tensor, _ norm: Tensor, _ order: Double, over dimensions: [Int]? = nil
   ) throws -> Tensor {
-    let order = try d.call.double(1)
     switch order {
     case 0: return try input.zerosLike()
     case 1: return try gradient * input.sgn()
@@ -77,7 +94,7 @@ extension OperatorLibrary {
     case .infinity, -.infinity:
       let magnitude = try input.abs()
       let isExtremum = try magnitude.eq(norm).logicalOr(magnitude.isNaN().logicalAnd(norm.isNaN()))
-      let count = try isExtremum.sum(rule.dimensions(d.call, rank: input.rank), keepDimensions: true)
+      let count = try isExtremum.sum(dimensions, keepDimensions: true)
       return try input.sgn() * (gradient / count * isExtremum)
     case ..<1:
       let scaled = try (input.sgn() * input.abs().pow(order - 1)).maskedFill(input.eq(0), 0)
@@ -92,11 +109,23 @@ extension OperatorLibrary {
   }
 }
 
+extension Call {
+  /// A norm's order, the second argument: 2 where it is none.
+  fileprivate var order: Double {
+    get throws { try optionalScalar(1)?.doubleValue ?? 2 }
+  }
+}
+
 extension Tensor {
   /// (Σ |x|^order)^(1/order) over dimensions, or of all elements without any named.
   public func norm(
     _ order: Scalar = 2, _ dimensions: [Int]? = nil, keepDimensions: Bool = false
   ) throws -> Tensor {
     try OperatorLibrary.vectorNorm(.reference(self), Value(order), Value(dimensions), .bool(keepDimensions))
+  }
+
+  /// The norm of the difference.
+  public func dist(_ other: Tensor, _ order: Scalar = 2) throws -> Tensor {
+    try OperatorLibrary.dist(.reference(self), .reference(other), Value(order))
   }
 }

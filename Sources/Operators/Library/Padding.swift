@@ -20,7 +20,13 @@ extension OperatorLibrary {
           throw OperatorError(
             .shape, call.target.name, "padding \(try call.ints(1)) crops more than the sizes \(input.sizes) have")
         }
-        return [TensorMeta(dtype: input.dtype, sizes: sizes, device: input.device)]
+        _ = try call.scalar(2, fitting: input.dtype)
+        // What is cropped alone is a copy of a part; what is padded keeps the memory format.
+        if padding.allSatisfy({ $0.before <= 0 && $0.after <= 0 }) {
+          let part = Layout(sizes: sizes, strides: input.strides)
+          return [TensorMeta(dtype: input.dtype, layout: part.copied(), device: input.device)]
+        }
+        return [TensorMeta(sizes, like: input)]
       },
       lowering: { call, results, builder in
         var (source, target) = (try call.reference(0), results[0])
@@ -46,47 +52,55 @@ extension OperatorLibrary {
     .composite { call in
       let (input, mode) = (try call.tensor(0), try call.string(2))
       let value = try call.optionalScalar(3)
-      if mode == "constant" {
-        return .reference(try constantPad(call.arguments[0], call.arguments[1], Value(value ?? .int(0))))
+      switch mode {
+      case "constant": return .reference(try constantPad(call.arguments[0], call.arguments[1], Value(value ?? .int(0))))
+      case "reflect", "replicate", "circular": break
+      default:
+        throw OperatorError(
+          .argument, call.target.name, "mode must be 'constant', 'reflect', 'replicate' or 'circular', got '\(mode)'")
       }
       guard value == nil || value?.doubleValue == 0 else {
         throw OperatorError(.argument, call.target.name, "mode '\(mode)' takes no value")
       }
-      var result = input
-      for (dimension, pair) in try call.paddingPairs(rank: input.rank).enumerated() where pair != (0, 0) {
-        let size = input.shape[dimension]
-        let limit = mode == "reflect" ? size - 1 : mode == "circular" ? size : .max
-        guard size > 0, pair.before <= limit, pair.after <= limit, size + pair.before + pair.after > 0 else {
-          throw OperatorError(
-            .shape, call.target.name, "cannot pad dimension \(dimension) of size \(size) by \(pair) in mode '\(mode)'")
-        }
-        let places = try Tensor.arange(-pair.before, size + pair.after)
-        result = try result.indexSelect(dimension, places.placed(within: size, mode, call))
+      let (count, rank) = (try call.ints(1).count, try call.ints(1).count / 2)
+      guard count % 2 == 0, 1...3 ~= rank, [rank + 1, rank + 2].contains(input.rank) else {
+        throw OperatorError(
+          .argument, call.target.name,
+          "'pad' must hold a pair for each of 1 to 3 dimensions after one or two others, got \(count) numbers for \(input.rank) dimensions"
+        )
       }
-      return .reference(result)
+      if mode == "circular" { return .reference(try wrapped(input, call)) }
+      let pads = mode == "reflect" ? reflectionPads : replicationPads
+      return .reference(try pads[rank - 1](call.arguments[0], call.arguments[1]))
     })
-}
 
-extension Tensor {
-  /// These places along a dimension of a size, those outside brought inside as the mode of padding says.
-  fileprivate func placed(within size: Int, _ mode: String, _ call: OperatorCall) throws -> Tensor {
-    switch mode {
-    case "replicate": return try clamp(min: 0, max: .int(size - 1))
-    case "circular": return try remainder(size)
-    case "reflect":
-      // Mirrored at the start, then at the end.
-      return try -((size - 1) - abs()).abs() + (size - 1)
-    default:
-      throw OperatorError(
-        .argument, call.target.name, "mode must be 'constant', 'reflect', 'replicate' or 'circular', got '\(mode)'")
+  /// Each dimension cropped where padding is negative, then continued by what remains of it.
+  private static func wrapped(_ input: Tensor, _ call: OperatorCall) throws -> Tensor {
+    var result = input
+    for (dimension, pair) in try call.paddingPairs(rank: input.rank).enumerated() where pair != (0, 0) {
+      let length = input.shape[dimension] + Swift.min(pair.before, 0) + Swift.min(pair.after, 0)
+      guard length >= 0, pair.before <= length, pair.after <= length else {
+        throw OperatorError(
+          .shape, call.target.name,
+          "cannot wrap dimension \(dimension) of size \(input.shape[dimension]) around by \(pair): it would be empty, or be passed more than once"
+        )
+      }
+      let middle = try result.narrow(dimension, from: Swift.max(-pair.before, 0), length: length)
+      var parts = [middle]
+      if pair.before > 0 {
+        parts.insert(try middle.narrow(dimension, from: length - pair.before, length: pair.before), at: 0)
+      }
+      if pair.after > 0 { parts.append(try middle.narrow(dimension, from: 0, length: pair.after)) }
+      result = try Tensor.cat(parts, dimension: dimension)
     }
+    return result
   }
 }
 
 extension Call {
-  /// What argument 1 adds before and after each dimension, from the first on.
-  fileprivate func paddingPairs(rank: Int) throws -> [(before: Int, after: Int)] {
-    let values = try ints(1)
+  /// What an argument adds before and after each dimension, from the first on.
+  func paddingPairs(at position: Int = 1, rank: Int) throws -> [(before: Int, after: Int)] {
+    let values = try ints(position)
     guard values.count % 2 == 0, values.count <= 2 * rank else {
       throw OperatorError(
         .argument, target.name, "'pad' must hold a pair for at most each of \(rank) dimensions, got \(values)")

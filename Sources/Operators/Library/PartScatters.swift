@@ -47,13 +47,13 @@ extension OperatorLibrary {
     """, .asStrided
   )
   .derivative(of: "self") { d in
-    // Strides are those of `self`: the gradient may have others.
-    let gradient = try d.gradient.strided(like: d.tensor("self").layout)
+    // Strides are those of the result: the gradient may have others.
+    let gradient = try d.gradient.strided(like: d.result.layout)
     let zeros = try gradient.newZeros(d.sizes("src"))
     return try asStridedScatter(.reference(gradient), .reference(zeros), d["size"], d["stride"], d["storage_offset"])
   }
   .derivative(of: "src") { d in
-    let gradient = try d.gradient.strided(like: d.tensor("self").layout)
+    let gradient = try d.gradient.strided(like: d.result.layout)
     return try asStrided(.reference(gradient), d["size"], d["stride"], d["storage_offset"])
   }
 
@@ -90,29 +90,28 @@ extension OperatorLibrary {
       .kernel(
         shape: { call in
           let (input, source) = (try call.tensor(0), try call.tensor(1))
-          if part == .asStrided {
-            guard input.layout.isNonOverlappingAndDense, input.layout.offset == 0 else {
+          let result = input.layout.copiedWithGaps
+          if part == .asStrided, !input.layout.mayOverlapItself, !call.arguments[4].isNone {
+            guard input.layout.offset == 0 else {
               throw OperatorError(
                 .notImplemented, call.target.name,
-                "needs a dense tensor without an offset, got strides \(input.strides) and offset \(input.layout.offset)"
+                "needs a tensor that starts where its storage does, or no storage_offset; got one at \(input.layout.offset)"
               )
             }
           }
-          let place = try part.layout(of: input.layout, call, at: 2)
+          let place = try part.layout(of: result, call, at: 2)
           guard place.sizes == source.sizes else {
             throw OperatorError(
               .shape, call.target.name, "'src' must have the sizes \(place.sizes) of the part, got \(source.sizes)")
           }
-          guard place.elementRange.upperBound <= input.layout.elementRange.upperBound || place.isEmpty else {
+          guard place.elementRange.upperBound <= result.elementRange.upperBound || place.isEmpty else {
             throw OperatorError(.shape, call.target.name, "the part reaches outside the tensor")
           }
-          return [
-            TensorMeta(dtype: input.dtype, layout: input.layout.copied(), device: input.device)
-          ]
+          return [TensorMeta(dtype: input.dtype, layout: result, device: input.device)]
         },
         lowering: { call, results, builder in
           builder.copy(try call.reference(0), to: results[0])
-          builder.copy(try call.reference(1), to: try results[0].viewed(part, of: call))
+          builder.copy(try call.reference(1), to: try results[0].viewed(part, of: call, at: 2))
         }))
   }
 
@@ -138,20 +137,20 @@ extension OperatorLibrary {
           let gradient = try call.reference(0)
           if part == .unfold {
             try builder.accumulate(in: results[0]) { sum, builder in
-              builder.pointwise([gradient], to: try sum.viewed(part, of: call), mode: .accumulate) { $0[0] }
+              builder.pointwise([gradient], to: try sum.viewed(part, of: call, at: 2), mode: .accumulate) { $0[0] }
             }
           } else {
             builder.fill(results[0], 0)
-            builder.copy(gradient, to: try results[0].viewed(part, of: call))
+            builder.copy(gradient, to: try results[0].viewed(part, of: call, at: 2))
           }
         }))
   }
 }
 
 extension Operand {
-  /// The part that the arguments of a call from 2 on name.
-  fileprivate func viewed(_ part: PartView, of call: LoweringCall) throws -> Operand {
-    let place = try part.layout(of: Layout(sizes: [SymInt](sizes), strides: [SymInt](strides)), call, at: 2)
+  /// The part that the arguments of a call from a position on name.
+  func viewed(_ part: PartView, of call: LoweringCall, at position: Int) throws -> Operand {
+    let place = try part.layout(of: Layout(sizes: [SymInt](sizes), strides: [SymInt](strides)), call, at: position)
     return viewed(as: place.sizes.values, strides: place.strides.values, offset: offset + place.offset.value)
   }
 }
@@ -196,9 +195,14 @@ extension Tensor {
 
   /// This tensor where it has the strides of `layout`, else a copy that has; without an offset either way.
   ///
-  /// - Precondition: `layout` is dense, and of these sizes.
+  /// - Precondition: `layout` is of these sizes, its elements do not share places.
   func strided(like layout: Layout) throws -> Tensor {
     if strides == layout.strides && self.layout.offset == 0 { return self }
+    guard layout.isNonOverlappingAndDense else {
+      let memory = try newZeros([layout.elementRange.upperBound - layout.offset.value])
+      let place = Layout(sizes: layout.sizes, strides: layout.strides)
+      return try memory.asStridedScatter(self, place).asStrided(layout.sizes, layout.strides)
+    }
     let order = layout.sizes.indices.sorted { layout.strides[$0] > layout.strides[$1] }
     var inverse = order
     for (place, dimension) in order.enumerated() { inverse[dimension] = place }

@@ -3,7 +3,7 @@ import TensorCore
 
 // Views of a part of a tensor.
 extension OperatorLibrary {
-  static let partViews = [selectInt, slice, narrow, diagonal, unfold, asStrided]
+  static let partViews = [selectInt, slice, narrow, narrowCopy, diagonal, unfold, asStrided]
 
   /// The elements at one index of a dimension, which goes away.
   public static let selectInt: OperatorDefinition = part(
@@ -11,6 +11,7 @@ extension OperatorLibrary {
   )
   .viewInverse { call, source, mutated, _ in try source.selectScatter(mutated, call.int(1), call.int(2)) }
   .derivative { d in try selectBackward(.reference(d.gradient), Value(d.sizes("self")), d["dim"], d["index"]) }
+  .copyVariant()
 
   /// The elements of a dimension from `start` to before `end`, `step` apart; both are clamped to the dimension.
   public static let slice: OperatorDefinition = part(
@@ -24,6 +25,7 @@ extension OperatorLibrary {
     let end = d["end"].isNone ? Value(Int.max) : d["end"]
     return try sliceBackward(.reference(d.gradient), Value(d.sizes("self")), d["dim"], start, end, d["step"])
   }
+  .copyVariant()
 
   /// The diagonal of two dimensions, as a new last one.
   public static let diagonal: OperatorDefinition = part(
@@ -35,6 +37,7 @@ extension OperatorLibrary {
   .derivative { d in
     try diagonalBackward(.reference(d.gradient), Value(d.sizes("self")), d["offset"], d["dim1"], d["dim2"])
   }
+  .copyVariant()
 
   /// The windows of `size` elements, `step` apart, of a dimension; a new last dimension runs over each.
   public static let unfold: OperatorDefinition = part(
@@ -53,6 +56,7 @@ extension OperatorLibrary {
   .derivative { d in
     try unfoldBackward(.reference(d.gradient), Value(d.sizes("self")), d["dimension"], d["size"], d["step"])
   }
+  .copyVariant()
 
   /// The storage seen through any sizes and strides; without a storage offset, the tensor's own.
   public static let asStrided: OperatorDefinition = OperatorDefinition(
@@ -94,23 +98,45 @@ extension OperatorLibrary {
     return try storage.asStrided(input.sizes, input.strides, offset: input.offset)
   }
   .inPlaceVariant()
+  .copyVariant()
 
   /// `length` elements of a dimension from `start`.
   public static let narrow = OperatorDefinition(
     "narrow(Tensor(a) self, int dim, SymInt start, SymInt length) -> Tensor(a)",
     .composite { call in
-      let input = try call.tensor(0)
-      let dimension = try call.dimension(1, rank: input.rank)
-      let (first, length) = (try call.int(2), try call.int(3))
-      let size = input.rank == 0 ? 1 : input.shape[dimension]
-      let start = first < 0 ? first + size : first
-      guard input.rank > 0, (0...size).contains(start), (0...(size - start)).contains(length) else {
-        throw OperatorError(
-          .index, call.target.name,
-          "start \(first) and length \(length) do not lie in dimension \(dimension) of sizes \(input.sizes)")
-      }
-      return .reference(try input.slice(dimension, from: start, to: start + length))
+      let (dimension, range) = try narrowed(call)
+      return .reference(try call.tensor(0).slice(dimension, from: range.lowerBound, to: range.upperBound))
     })
+
+  /// A copy of what `narrow` gives.
+  public static let narrowCopy = OperatorDefinition.decomposed(
+    "narrow_copy(Tensor self, int dim, SymInt start, SymInt length) -> Tensor"
+  ) { call in
+    let (dimension, range) = try narrowed(call)
+    let part = try call.tensor(0).slice(dimension, from: range.lowerBound, to: range.upperBound)
+    return .reference(try part.clone(memoryFormat: .contiguous))
+  }
+  .derivative { d in
+    let (dimension, range) = try narrowed(d.call)
+    return try sliceBackward(
+      .reference(d.gradient), Value(d.sizes("self")), Value(dimension), Value(range.lowerBound),
+      Value(range.upperBound), .int(1))
+  }
+
+  /// What a call of `narrow` leaves of a dimension.
+  private static func narrowed(_ call: OperatorCall) throws -> (dimension: Int, range: Range<Int>) {
+    let input = try call.tensor(0)
+    let dimension = try call.dimension(1, rank: input.rank)
+    let (first, length) = (try call.int(2), try call.int(3))
+    let size = input.rank == 0 ? 1 : input.shape[dimension]
+    let start = first < 0 ? first + size : first
+    guard input.rank > 0, (0...size).contains(start), (0...(size - start)).contains(length) else {
+      throw OperatorError(
+        .index, call.target.name,
+        "start \(first) and length \(length) do not lie in dimension \(dimension) of sizes \(input.sizes)")
+    }
+    return (dimension, start..<(start + length))
+  }
 
   private static func part(_ schema: String, _ part: PartView) -> OperatorDefinition {
     OperatorDefinition(schema, .view { call in [try part.layout(of: call.tensor(0).layout, call, at: 1)] })
@@ -174,8 +200,16 @@ enum PartView: Sendable {
     var result = layout
     result.offset += SymInt(start) * layout.strides[dimension]
     result.sizes[dimension] = SymInt((end - start) / step + ((end - start) % step == 0 ? 0 : 1))
-    result.strides[dimension] = layout.strides[dimension] * SymInt(step)
+    result.strides[dimension] = try stride(layout.strides[dimension], times: step, call)
     return result
+  }
+
+  private func stride<Reference>(_ stride: SymInt, times step: Int, _ call: Call<Reference>) throws -> SymInt {
+    let (product, overflow) = stride.value.multipliedReportingOverflow(by: step)
+    guard !overflow else {
+      throw OperatorError(.argument, call.target.name, "argument 'step' is more than any memory holds: \(step)")
+    }
+    return SymInt(product)
   }
 
   private func diagonal<Reference>(_ layout: Layout, _ call: Call<Reference>, _ position: Int) throws -> Layout {
@@ -213,7 +247,7 @@ enum PartView: Sendable {
     var result = layout
     if layout.rank > 0 {
       result.sizes[dimension] = SymInt((size - window) / step + 1)
-      result.strides[dimension] *= SymInt(step)
+      result.strides[dimension] = try stride(layout.strides[dimension], times: step, call)
     }
     result.sizes.append(SymInt(window))
     result.strides.append(layout.rank == 0 ? 1 : layout.strides[dimension])

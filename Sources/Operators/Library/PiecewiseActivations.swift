@@ -4,7 +4,7 @@ import TensorCore
 
 extension OperatorLibrary {
   static let piecewiseActivations = [
-    leakyRelu, leakyReluBackward, elu, eluBackward, softplus, softplusBackward, hardtanh, hardtanhBackward, relu6,
+    leakyRelu, leakyReluBackward, softplus, softplusBackward, hardtanh, hardtanhBackward, relu6, relu6InPlace,
     hardswish, hardswishBackward, hardsigmoid, hardsigmoidBackward, threshold,
   ]
 
@@ -19,55 +19,12 @@ extension OperatorLibrary {
 
   public static let leakyReluBackward: OperatorDefinition = pointwise(
     "leaky_relu_backward(Tensor grad_output, Tensor self, Scalar negative_slope, bool self_is_result) -> Tensor",
-    accepts: .floatingPoint
+    accepts: .floatingPoint, check: { call, _ in try checkInvertible(call, factorAt: 2, isResultAt: 3) }
   ) { x, call in select(x[1] .> 0, x[0], x[0] * .constant(try call.scalar(2))) }
   .derivative(of: "grad_output", saving: ["self"]) { d in
     try leakyReluBackward(.reference(d.gradient), d["self"], d["negative_slope"], d["self_is_result"])
   }
   .derivative(of: "self") { try $0.gradient.zerosLike() }
-
-  /// scale · x above 0, scale · alpha · (exp(input_scale · x) - 1) below.
-  public static let elu = pointwise(
-    "elu(Tensor self, Scalar alpha=1, Scalar scale=1, Scalar input_scale=1) -> Tensor", accepts: .floatingPoint
-  ) { x, call in
-    let (alpha, scale, inputScale) = (try call.double(1), try call.double(2), try call.double(3))
-    let below = .constant(.double(alpha * scale)) * .unary(.expm1, x[0] * .constant(.double(inputScale)))
-    return select(x[0] .> 0, x[0] * .constant(.double(scale)), below)
-  }
-  .derivative(saving: ["self"]) { d in
-    try eluBackward(.reference(d.gradient), d["alpha"], d["scale"], d["input_scale"], .bool(false), d["self"])
-  }
-  .inPlaceVariant()
-
-  public static let eluBackward: OperatorDefinition = pointwise(
-    """
-    elu_backward(Tensor grad_output, Scalar alpha, Scalar scale, Scalar input_scale, bool is_result, \
-    Tensor self_or_result) -> Tensor
-    """, accepts: .floatingPoint
-  ) { x, call in
-    let (alpha, scale, inputScale) = (try call.double(1), try call.double(2), try call.double(3))
-    let (gradient, value) = (x[0], x[1])
-    let below =
-      try call.bool(4)
-      ? gradient * .constant(.double(inputScale)) * (value + .constant(.double(alpha * scale)))
-      : gradient * .constant(.double(inputScale * alpha * scale))
-        * .unary(.exp, value * .constant(.double(inputScale)))
-    return select(value .> 0, gradient * .constant(.double(scale)), below)
-  }
-  .derivative(of: "grad_output", saving: ["self_or_result"]) { d in
-    try eluBackward(
-      .reference(d.gradient), d["alpha"], d["scale"], d["input_scale"], d["is_result"], d["self_or_result"])
-  }
-  .derivative(of: "self_or_result", saving: ["grad_output", "self_or_result"]) { d in
-    let (alpha, scale, inputScale) = (try d.call.double(1), try d.call.double(2), try d.call.double(3))
-    let value = try d.tensor("self_or_result")
-    let incoming = try d.gradient * d["grad_output"]
-    let below =
-      try d.call.bool(4)
-      ? incoming * inputScale
-      : incoming * (value * inputScale).exp() * (inputScale * inputScale * alpha * scale)
-    return try value.gt(0).selecting(0.0, below)
-  }
 
   /// log(1 + exp(beta · x)) / beta; x itself where beta · x exceeds the threshold.
   public static let softplus = pointwise(
@@ -102,10 +59,13 @@ extension OperatorLibrary {
 
   /// Limited to a range. The gradient is 0 at the ends.
   public static let hardtanh = pointwise(
-    "hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor", accepts: .numeric
+    "hardtanh(Tensor self, Scalar min_val=-1, Scalar max_val=1) -> Tensor", accepts: .numeric, check: checkLimits
   ) { x, call in
-    .binary(
-      .minimum, .binary(.maximum, x[0], .constant(try call.scalar(1))), .constant(try call.scalar(2)))
+    let dtype = try call.reference(0).dtype
+    func limit(_ position: Int) throws -> ScalarExpression {
+      .constant(try call.scalar(position).converted(to: dtype)).limited(to: dtype)
+    }
+    return .binary(.minimum, .binary(.maximum, x[0], try limit(1)), try limit(2))
   }
   .derivative(saving: ["self"]) { d in
     try hardtanhBackward(.reference(d.gradient), d["self"], d["min_val"], d["max_val"])
@@ -127,6 +87,10 @@ extension OperatorLibrary {
 
   public static let relu6 = OperatorDefinition(
     "relu6(Tensor self) -> Tensor", .composite { .reference(try hardtanh($0.arguments[0], .int(0), .int(6))) })
+
+  public static let relu6InPlace = OperatorDefinition(
+    "relu6_(Tensor(a!) self) -> Tensor(a!)",
+    .composite { .reference(try hardtanh.inPlace($0.arguments[0], .int(0), .int(6))) })
 
   /// x · min(max(x + 3, 0), 6) / 6
   public static let hardswish = unary("hardswish(Tensor self) -> Tensor", accepts: .floatingPoint) { x in
@@ -161,12 +125,22 @@ extension OperatorLibrary {
 
   /// `value` where x does not exceed the threshold, else x.
   public static let threshold = pointwise(
-    "threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor", accepts: .numeric
+    "threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor", accepts: .numeric,
+    check: { call, dtype in
+      for position in 1...2 { try call.checkNumber(position, fits: dtype) }
+    }
   ) { x, call in
     select(x[0] .<= .constant(try call.scalar(1)), .constant(try call.scalar(2)), x[0])
   }
   .derivative(saving: ["self"]) { try thresholdBackward(.reference($0.gradient), $0["self"], $0["threshold"]) }
   .inPlaceVariant()
+
+  /// - Throws: `OperatorError` where the sign of a result would have to tell that of the input, and does not.
+  static func checkInvertible(_ call: OperatorCall, factorAt position: Int, isResultAt isResult: Int) throws {
+    if try call.bool(isResult), try call.double(position) < 0 {
+      throw call.mismatch(position, "at least 0, to find the gradient from the result")
+    }
+  }
 
   // In single precision for every type, as in PyTorch.
   private static let oneSixth = ScalarExpression.constant(.double(Double(Float(1) / 6)))
@@ -180,7 +154,6 @@ extension Tensor {
   public func leakyRelu(negativeSlope: Double = 0.01) throws -> Tensor {
     try OperatorLibrary.leakyRelu(.reference(self), .double(negativeSlope))
   }
-  public func elu(alpha: Double = 1) throws -> Tensor { try OperatorLibrary.elu(.reference(self), .double(alpha)) }
   public func softplus(beta: Double = 1, threshold: Double = 20) throws -> Tensor {
     try OperatorLibrary.softplus(.reference(self), .double(beta), .double(threshold))
   }

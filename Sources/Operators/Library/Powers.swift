@@ -10,12 +10,18 @@ extension OperatorLibrary {
   public static let powScalarExponent = pointwise(
     "pow.Tensor_Scalar(Tensor self, Scalar exponent) -> Tensor", operands: ["self", "exponent"],
     check: { call, common in
+      try call.checkNumber(1, fits: common)
       if !common.isFloatingPoint, try call.scalar(1).doubleValue < 0 {
         throw OperatorError(.argument, call.target.name, "integers cannot be raised to a negative integer power")
       }
     }
   ) { x, call in
     switch try call.scalar(1).doubleValue {
+    // As operations of their own, which differ from a power at -0 and -∞.
+    case 0.5: .unary(.sqrt, x[0])
+    case -0.5: .unary(.rsqrt, x[0])
+    case -1: .unary(.reciprocal, x[0])
+    case -2: .unary(.reciprocal, x[0] * x[0])
     case 1: x[0]
     case 2: x[0] * x[0]
     case 3: x[0] * x[0] * x[0]

@@ -23,9 +23,13 @@ extension OperatorLibrary {
   /// `steps` numbers from `start` to `end`, both included.
   public static let linspace = created(
     "linspace(Scalar start, Scalar end, int steps, *, \(factoryOptions)) -> Tensor", dtypeAt: 3,
-    layout: { Layout(contiguous: [SymInt(try $0.int(2))]) }
+    layout: { call in
+      try refuseBool(call, 3)
+      _ = try linearBounds(call)
+      return Layout(contiguous: [SymInt(try call.int(2))])
+    }
   ) { call in
-    let (start, end, steps) = (try call.double(0), try call.double(1), try call.int(2))
+    let ((start, end), steps) = (try linearBounds(call), try call.int(2))
     guard steps > 1 else { return .constant(.double(start)) }
     let step = ScalarExpression.constant(.double((end - start) / Double(steps - 1)))
     let index = ScalarExpression.cast(.float64, .coordinate(0))
@@ -50,6 +54,7 @@ extension OperatorLibrary {
       schema, dtypeAt: position,
       layout: { call in
         let (start, end, step) = try bounds(call.withoutReferences())
+        try refuseBool(call, position)
         return Layout(contiguous: [SymInt(try count(call, start, end, step))])
       },
       dtype: { call in
@@ -58,12 +63,28 @@ extension OperatorLibrary {
       }
     ) { call in
       let (start, _, step) = try bounds(call.withoutReferences())
-      if start.dtype.isFloatingPoint || step.dtype.isFloatingPoint {
+      // Of an integer range, start and step are integers as well.
+      if [start, step].contains(where: { $0.dtype.isFloatingPoint }), try isFloatingPoint(call, position) {
         return .constant(.double(start.doubleValue))
           + .constant(.double(step.doubleValue)) * .cast(.float64, .coordinate(0))
       }
       return .constant(.int(start.intValue)) + .constant(.int(step.intValue)) * .coordinate(0)
     }
+  }
+
+  private static func linearBounds(_ call: Call<some Any>) throws -> (start: Double, end: Double) {
+    let dtype = try call.optionalDType(3) ?? .float32
+    return (try call.scalar(0, fitting: dtype).doubleValue, try call.scalar(1, fitting: dtype).doubleValue)
+  }
+
+  private static func refuseBool(_ call: OperatorCall, _ dtype: Int) throws {
+    guard try call.optionalDType(dtype) != .bool else {
+      throw OperatorError(.dtype, call.target.name, "is not defined for bool")
+    }
+  }
+
+  private static func isFloatingPoint(_ call: LoweringCall, _ dtype: Int) throws -> Bool {
+    try call.optionalDType(dtype)?.isFloatingPoint ?? true
   }
 
   private static func count(_ call: OperatorCall, _ start: Scalar, _ end: Scalar, _ step: Scalar) throws -> Int {
@@ -74,6 +95,11 @@ extension OperatorLibrary {
     guard low.isFinite, high.isFinite, width.isFinite else { throw refuse("bounds and step must be finite") }
     guard width != 0 else { throw refuse("the step must not be 0") }
     guard low == high || (high > low) == (width > 0) else { throw refuse("the step must lead from start to end") }
+    if case (.int(let start), .int(let end), .int(let step)) = (start, end, step) {
+      let (distance, overflow) = end.subtractingReportingOverflow(start)
+      let (quotient, isTooLarge) = distance.dividedReportingOverflow(by: step)
+      if !overflow && !isTooLarge { return quotient + (quotient * step == distance ? 0 : 1) }
+    }
     guard let count = Int(exactly: ((high - low) / width).rounded(.up)) else {
       throw refuse("there are too many numbers")
     }

@@ -4,7 +4,8 @@ import TensorCore
 
 extension OperatorLibrary {
   static let reductions = [
-    sumAll, sum, meanAll, mean, anyAll, anyDim, anyDims, allAll, allDim, allDims,
+    sumAll, sum, meanAll, mean, anyAll, anyDim, anyDims, allAll, allDim, allDims, countNonzero, countNonzeroDims,
+    nansum, nanmean, trace,
   ]
 
   /// The sum of all elements. Integers and bool accumulate and give int64.
@@ -28,6 +29,79 @@ extension OperatorLibrary {
   public static let allDim = deciding("all.dim(Tensor self, int dim, bool keepdim=False) -> Tensor", .all)
   public static let allDims = deciding("all.dims(Tensor self, int[]? dim=None, bool keepdim=False) -> Tensor", .all)
 
+  // How many elements are other than zero; int64.
+
+  public static let countNonzero = counting("count_nonzero(Tensor self, int? dim=None) -> Tensor")
+  public static let countNonzeroDims = counting("count_nonzero.dim_IntList(Tensor self, int[] dim) -> Tensor")
+
+  /// Sums over dimensions, a NaN counting as 0.
+  public static let nansum: OperatorDefinition = {
+    let schema = OperatorSchema(
+      wellFormed:
+        "nansum(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor")
+    let rule = ReductionRule(schema)
+    return folding(schema, rule, .sum) { element, dtype in
+      dtype.isFloatingPoint ? select(.unary(.isNaN, element), 0, element) : element
+    }
+    .derivative(saving: ["self"]) { d in
+      try d.tensor("self").isNaN().selecting(0.0, rule.restored(d.gradient, d))
+    }
+  }()
+
+  /// Means over dimensions of the elements that are not NaN.
+  public static let nanmean = OperatorDefinition(
+    "nanmean(Tensor self, int[1]? dim=None, bool keepdim=False, *, ScalarType? dtype=None) -> Tensor",
+    .composite { call in
+      let input = try call.tensor(0)
+      guard input.dtype.isFloatingPoint else {
+        throw OperatorError(.dtype, call.target.name, "is not defined for \(input.dtype)")
+      }
+      let count = try input.detach().isNaN().logicalNot().sum(call.optionalInts(1), keepDimensions: call.bool(2))
+      return .reference(try nansum(call.arguments) / count)
+    })
+
+  /// The sum of a matrix's diagonal. Integers give int64.
+  public static let trace = OperatorDefinition(
+    "trace(Tensor self) -> Tensor", traits: .reduction,
+    .kernel(
+      shape: { call in
+        let input = try call.tensor(0)
+        guard input.rank == 2 else {
+          throw OperatorError(.shape, call.target.name, "needs a matrix, got sizes \(input.sizes)")
+        }
+        try call.refuseBool(input)
+        return [
+          TensorMeta(dtype: input.dtype.isFloatingPoint ? input.dtype : .int64, sizes: [], device: input.device)
+        ]
+      },
+      lowering: { call, results, builder in
+        let matrix = try call.reference(0)
+        let diagonal = matrix.viewed(
+          as: [Swift.min(matrix.sizes[0], matrix.sizes[1])], strides: [matrix.strides[0] + matrix.strides[1]],
+          offset: matrix.offset)
+        builder.reduce(.sum, [diagonal], over: [0], to: results[0], accumulating: matrix.dtype.accumulator)
+      })
+  )
+  .derivative { d in
+    let sizes = try d.tensor("self").shape
+    return try Tensor.eye(sizes[0], sizes[1], dtype: d.gradient.dtype, device: d.gradient.device) * d.gradient
+  }
+
+  private static func counting(_ text: String) -> OperatorDefinition {
+    let schema = OperatorSchema(wellFormed: text)
+    let rule = ReductionRule(schema)
+    return OperatorDefinition(
+      schema: schema, traits: .reduction,
+      .kernel(
+        shape: { call in [try rule.meta(call, dtype: .int64)] },
+        lowering: { call, results, builder in
+          let value = LoopKernel.Reduction(.sum, .cast(.int64, .cast(.bool, .load(0))), dtype: .int64)
+          try rule.lower(call, to: results, &builder, values: [value], finish: [.reduced(0)])
+        })
+    )
+    .notDifferentiable()
+  }
+
   private static func summing(_ text: String) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: text)
     let rule = ReductionRule(schema)
@@ -36,8 +110,11 @@ extension OperatorLibrary {
   }
 
   /// A fold in the elements' own type, integers and bool in int64; the last parameter may name another.
+  ///
+  /// - Parameter element: What is folded of an element of a type.
   static func folding(
-    _ schema: OperatorSchema, _ rule: ReductionRule, _ operation: LoopKernel.Reduction.Operation
+    _ schema: OperatorSchema, _ rule: ReductionRule, _ operation: LoopKernel.Reduction.Operation,
+    of element: @escaping @Sendable (ScalarExpression, DType) -> ScalarExpression = { element, _ in element }
   ) -> OperatorDefinition {
     let dtypePosition = schema.parameters.count - 1
     return OperatorDefinition(
@@ -49,8 +126,11 @@ extension OperatorLibrary {
           return [try rule.meta(call, dtype: dtype)]
         },
         lowering: { call, results, builder in
-          let accumulator = results[0].dtype == .bool ? .int64 : results[0].dtype.accumulator
-          let value = LoopKernel.Reduction(operation, .cast(accumulator, .load(0)), dtype: accumulator)
+          let accumulator = results[0].dtype.accumulator
+          let folded = element(.load(0), try call.reference(0).dtype)
+          // A number in 0..<1 is true, though it is 0 as an integer.
+          let element = results[0].dtype == .bool ? .cast(.bool, folded) : folded
+          let value = LoopKernel.Reduction(operation, .cast(accumulator, element), dtype: accumulator)
           try rule.lower(call, to: results, &builder, values: [value], finish: [.reduced(0)])
         }))
   }
@@ -127,6 +207,24 @@ extension Tensor {
     if dimensions == nil, !keepDimensions { return try OperatorLibrary.allAll(.reference(self)) }
     return try OperatorLibrary.allDims(.reference(self), Value(dimensions), .bool(keepDimensions))
   }
+
+  /// How many elements are other than zero, over dimensions or of all.
+  public func countNonzero(_ dimensions: [Int] = []) throws -> Tensor {
+    try OperatorLibrary.countNonzeroDims(.reference(self), Value(dimensions))
+  }
+
+  /// The sum over dimensions, or of all elements without any named, a NaN counting as 0.
+  public func nansum(_ dimensions: [Int]? = nil, keepDimensions: Bool = false, dtype: DType? = nil) throws -> Tensor {
+    try OperatorLibrary.nansum(.reference(self), Value(dimensions), .bool(keepDimensions), Value(dtype))
+  }
+
+  /// The mean over dimensions, or of all, of the elements that are not NaN.
+  public func nanmean(_ dimensions: [Int]? = nil, keepDimensions: Bool = false, dtype: DType? = nil) throws -> Tensor {
+    try OperatorLibrary.nanmean(.reference(self), Value(dimensions), .bool(keepDimensions), Value(dtype))
+  }
+
+  /// The sum of a matrix's diagonal.
+  public func trace() throws -> Tensor { try OperatorLibrary.trace(.reference(self)) }
 
   /// Summed over the dimensions that broadcasting from `sizes` added or stretched.
   public func summed(to sizes: [SymInt]) throws -> Tensor {

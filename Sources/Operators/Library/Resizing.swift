@@ -28,7 +28,7 @@ extension OperatorLibrary {
           throw OperatorError(
             .notImplemented, call.target.name, "cannot make a storage grow while a function is captured")
         }
-        try input.storage.grow(toByteCount: byteCount)
+        try input.storage.grow(to: byteCount)
       }
       return .reference(
         try asStrided.inPlace(

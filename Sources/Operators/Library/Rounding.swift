@@ -1,14 +1,26 @@
+import Foundation
 import GraphIR
 import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let rounding = [floor, ceil, round, trunc, frac, abs, sign, sgn]
+  static let rounding = [floor, ceil, round, roundDecimals, trunc, frac, abs, sign, sgn]
 
   public static let floor = rounded("floor", .floor)
   public static let ceil = rounded("ceil", .ceil)
   /// To the nearest integer, ties to even.
   public static let round = rounded("round", .round)
+  /// To so many decimal places, ties to even; negative ones are left of the point.
+  public static let roundDecimals = pointwise(
+    "round.decimals(Tensor self, *, int decimals) -> Tensor", accepts: .floatingPoint
+  ) { x, call in
+    let decimals = try call.int(1)
+    let scale = ScalarExpression.constant(.double(Foundation.pow(10, Double(decimals.magnitude))))
+    return decimals < 0 ? .unary(.round, x[0] / scale) * scale : .unary(.round, x[0] * scale) / scale
+  }
+  .derivative { try $0.gradient.zerosLike() }
+  .inPlaceVariant()
+
   /// Toward zero.
   public static let trunc = rounded("trunc", .truncate)
 
@@ -17,11 +29,9 @@ extension OperatorLibrary {
     .derivative { $0.gradient }
     .inPlaceVariant()
 
-  public static let abs = pointwise("abs(Tensor self) -> Tensor") { x, call in
-    try call.reference(0).dtype == .bool ? x[0] : .unary(.absolute, x[0])
-  }
-  .derivative(saving: ["self"]) { try $0.gradient * $0.tensor("self").sgn() }
-  .inPlaceVariant()
+  public static let abs = unary("abs(Tensor self) -> Tensor", accepts: .numeric) { .unary(.absolute, $0) }
+    .derivative(saving: ["self"]) { try $0.gradient * $0.tensor("self").sgn() }
+    .inPlaceVariant()
 
   /// -1, 0 or 1.
   public static let sign = signed("sign")
@@ -48,6 +58,9 @@ extension Tensor {
   public func floor() throws -> Tensor { try OperatorLibrary.floor(.reference(self)) }
   public func ceil() throws -> Tensor { try OperatorLibrary.ceil(.reference(self)) }
   public func round() throws -> Tensor { try OperatorLibrary.round(.reference(self)) }
+  public func round(decimals: Int) throws -> Tensor {
+    try OperatorLibrary.roundDecimals(.reference(self), Value(decimals))
+  }
   public func trunc() throws -> Tensor { try OperatorLibrary.trunc(.reference(self)) }
   public func frac() throws -> Tensor { try OperatorLibrary.frac(.reference(self)) }
   public func abs() throws -> Tensor { try OperatorLibrary.abs(.reference(self)) }

@@ -1,12 +1,13 @@
+import Foundation
 import GraphIR
 import LoopIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let scans = [cumsum, cumprod, linearRecurrence]
+  static let scans = [cumsum, cumprod, logcumsumexp, linearRecurrence]
 
   /// Sums of the elements up to each, along a dimension. Integers and bool accumulate and give int64.
-  public static let cumsum = scan("cumsum") {
+  public static let cumsum = scan("cumsum(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor") {
     $0 + $1
   } integers: {
     $0 &+ $1
@@ -20,7 +21,7 @@ extension OperatorLibrary {
   .inPlaceVariant()
 
   /// Products of the elements up to each, along a dimension.
-  public static let cumprod = scan("cumprod") {
+  public static let cumprod = scan("cumprod(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor") {
     $0 * $1
   } integers: {
     $0 &* $1
@@ -38,6 +39,24 @@ extension OperatorLibrary {
     return try before * later.flip([dimension])
   }
   .inPlaceVariant()
+
+  /// Logarithms of the sums of the exponentials of the elements up to each, along a dimension.
+  public static let logcumsumexp: OperatorDefinition = scan("logcumsumexp(Tensor self, int dim) -> Tensor") { a, b in
+    let (low, high) = a < b ? (a, b) : (b, a)
+    // Equal infinities have no difference.
+    return low == high && low.isInfinite ? low : high + Foundation.log1p(Foundation.exp(low - high))
+  }
+  .derivative(saving: ["self", "result"]) { d in
+    let (input, result) = (try d.tensor("self"), d.result)
+    guard input.rank > 0 else { return d.gradient }
+    let dimension = try d.call.dimension(1, rank: input.rank)
+    // Later gradients count by exp(result - later result), which steps from each place to the next, so that nothing grows.
+    let reversed = try result.flip([dimension])
+    let factors = try (reversed - reversed.shifted(dimension, filledWith: 0)).exp()
+    let later = try linearRecurrence(
+      .reference(factors), .reference(d.gradient.flip([dimension])), Value(dimension))
+    return try later.flip([dimension]) * (input - result).exp()
+  }
 
   /// y[i] = factor[i] · y[i - 1] + term[i] along a dimension, with y[-1] = 0. Not in ATen: what the derivative of `cumprod`
   /// takes.
@@ -82,17 +101,24 @@ extension OperatorLibrary {
     return [.reference(try toTerm * d.result.shifted(dimension, filledWith: 0)), .reference(toTerm)]
   }
 
+  /// - Parameter integers: How integers are combined, which make int64; nil where there is no such operator for them.
   private static func scan(
-    _ name: String, _ combine: @escaping @Sendable (Double, Double) -> Double,
-    integers: @escaping @Sendable (Int, Int) -> Int
+    _ text: String, _ combine: @escaping @Sendable (Double, Double) -> Double,
+    integers: (@Sendable (Int, Int) -> Int)? = nil
   ) -> OperatorDefinition {
-    OperatorDefinition(
-      "\(name)(Tensor self, int dim, *, ScalarType? dtype=None) -> Tensor", traits: .reduction,
+    let schema = OperatorSchema(wellFormed: text)
+    let dtypePosition = schema.index(of: "dtype")
+    return OperatorDefinition(
+      schema: schema, traits: .reduction,
       .kernel(
         shape: { call in
           let input = try call.tensor(0)
           _ = try call.dimension(1, rank: input.rank)
-          let dtype = try call.optionalDType(2) ?? (input.dtype.isFloatingPoint ? input.dtype : .int64)
+          let named = try dtypePosition.flatMap(call.optionalDType)
+          let dtype = named ?? (input.dtype.isFloatingPoint ? input.dtype : .int64)
+          guard dtype.isFloatingPoint || (integers != nil && dtype != .bool) else {
+            throw OperatorError(.dtype, call.target.name, "is not defined for \(named ?? input.dtype)")
+          }
           return [TensorMeta(dtype: dtype, layout: input.layout.copied(format: .preserve), device: input.device)]
         },
         lowering: { call, results, builder in
@@ -104,8 +130,8 @@ extension OperatorLibrary {
           builder.copy(input, to: sums)
           builder.append(
             .host(
-              HostKernel(name: name, inputs: [sums], outputs: [sums]) { _, outputs in
-                if dtype == .int64 {
+              HostKernel(name: schema.name.base, inputs: [sums], outputs: [sums]) { _, outputs in
+                if dtype == .int64, let integers {
                   let sums = outputs[0].assumingMemoryBound(to: Int.self)
                   lines.forEachStep { place, previous in sums[place] = integers(sums[previous], sums[place]) }
                 } else {
@@ -154,6 +180,11 @@ extension Tensor {
   /// Sums of the elements up to each, along a dimension.
   public func cumsum(_ dimension: Int, dtype: DType? = nil) throws -> Tensor {
     try OperatorLibrary.cumsum(.reference(self), Value(dimension), Value(dtype))
+  }
+
+  /// Logarithms of the sums of the exponentials of the elements up to each, along a dimension.
+  public func logcumsumexp(_ dimension: Int) throws -> Tensor {
+    try OperatorLibrary.logcumsumexp(.reference(self), Value(dimension))
   }
 
   /// Products of the elements up to each, along a dimension.

@@ -4,14 +4,20 @@ import TensorCore
 
 extension OperatorLibrary {
   static let selection = [
-    whereSelf, whereScalarSelf, whereScalarOther, whereScalar, maskedFill, maskedFillScalar, lerp, lerpScalar, addcmul,
+    whereSelf, whereScalarSelf, whereScalarOther, whereScalar, maskedFill, maskedFillScalar, nanToNum, lerp, lerpScalar,
+    addcmul,
     addcdiv,
   ]
 
   /// The elements of `self` where the condition (bool) holds, else of `other`.
-  public static let whereSelf: OperatorDefinition = selected(
-    "where.self(Tensor condition, Tensor self, Tensor other) -> Tensor"
-  )
+  public static let whereSelf: OperatorDefinition = pointwise(
+    "where.self(Tensor condition, Tensor self, Tensor other) -> Tensor", conditions: ["condition"]
+  ) { x, _ in select(x[0], x[1], x[2]) }
+  .rewritingArguments { call in
+    // A condition of bytes is one as well, though of no other integers.
+    guard let condition = call.arguments[0].reference, condition.dtype == .uint8 else { return call.arguments }
+    return [.reference(try condition.ne(0))] + call.arguments.dropFirst()
+  }
   .derivative(of: "self", saving: ["condition"]) { d in
     try whereSelf(d["condition"], .reference(d.gradient), .double(0))
   }
@@ -19,22 +25,17 @@ extension OperatorLibrary {
     try whereSelf(d["condition"], .double(0), .reference(d.gradient))
   }
 
-  public static let whereScalarSelf = selected(
-    "where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor"
-  )
-  .derivative(of: "other", saving: ["condition"]) { d in
-    try whereSelf(d["condition"], .double(0), .reference(d.gradient))
-  }
+  public static let whereScalarSelf = whereNumber(
+    "where.ScalarSelf(Tensor condition, Scalar self, Tensor other) -> Tensor")
 
-  public static let whereScalarOther = selected(
-    "where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor"
-  )
-  .derivative(of: "self", saving: ["condition"]) { d in
-    try whereSelf(d["condition"], .reference(d.gradient), .double(0))
-  }
+  public static let whereScalarOther = whereNumber(
+    "where.ScalarOther(Tensor condition, Tensor self, Scalar other) -> Tensor")
 
-  public static let whereScalar = selected("where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor")
-    .notDifferentiable()
+  public static let whereScalar = whereNumber("where.Scalar(Tensor condition, Scalar self, Scalar other) -> Tensor")
+
+  private static func whereNumber(_ schema: String) -> OperatorDefinition {
+    OperatorDefinition(schema, .composite { try whereSelf.call($0.arguments) })
+  }
 
   /// `self` with `value`, a tensor without dimensions, where the mask (bool) holds.
   public static let maskedFill = masked("masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor")
@@ -47,6 +48,24 @@ extension OperatorLibrary {
   public static let maskedFillScalar = masked("masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor")
     .derivative(of: "self", saving: ["mask"]) { try $0.gradient.maskedFill($0.tensor("mask"), 0) }
     .inPlaceVariant()
+
+  /// NaN and the infinities replaced: unless said otherwise, by 0 and the largest and smallest finite numbers.
+  public static let nanToNum = pointwise(
+    "nan_to_num(Tensor self, float? nan=None, float? posinf=None, float? neginf=None) -> Tensor"
+  ) { x, call in
+    let dtype = try call.reference(0).dtype
+    guard dtype.isFloatingPoint else { return x[0] }
+    func number(_ position: Int, else other: Double) throws -> ScalarExpression {
+      .constant(.double(try call.optionalScalar(position)?.doubleValue ?? other))
+    }
+    let infinity = ScalarExpression.constant(.double(.infinity))
+    let isInfinite = ScalarExpression.unary(.absolute, x[0]) .== infinity
+    let limit = select(
+      x[0] .> 0, try number(2, else: dtype.greatestFinite), try number(3, else: -dtype.greatestFinite))
+    return select(.unary(.isNaN, x[0]), try number(1, else: 0), select(isInfinite, limit, x[0]))
+  }
+  .derivative(saving: ["self"]) { try $0.gradient * $0.tensor("self").isFinite() }
+  .inPlaceVariant()
 
   /// self + weight · (end - self)
   public static let lerp = pointwise(
@@ -90,12 +109,6 @@ extension OperatorLibrary {
   }
   .inPlaceVariant()
 
-  private static func selected(_ schema: String) -> OperatorDefinition {
-    pointwise(schema, operands: ["condition", "self", "other"], conditions: ["condition"]) { x, _ in
-      select(x[0], x[1], x[2])
-    }
-  }
-
   private static func masked(_ schema: String) -> OperatorDefinition {
     pointwise(
       schema, operands: ["self", "mask", "value"], conditions: ["mask"], promotion: .first, isContiguous: true,
@@ -104,11 +117,7 @@ extension OperatorLibrary {
           throw OperatorError(
             .shape, call.target.name, "value must be a number or a tensor without dimensions, got shape \(value.sizes)")
         }
-        guard let kind = call.arguments[2].reference?.dtype ?? call.arguments[2].scalar?.dtype,
-          TypePromotion.canCast(kind, to: dtype) || (dtype == .bool && !kind.isFloatingPoint)
-        else {
-          throw OperatorError(.dtype, call.target.name, "a value \(call.arguments[2]) does not fit into \(dtype)")
-        }
+        try call.checkNumber(2, fits: dtype)
       }
     ) { x, _ in select(x[1], x[2], x[0]) }
   }
@@ -146,6 +155,15 @@ extension Tensor {
     let value = value.operandValue
     let operation = value.scalar == nil ? OperatorLibrary.maskedFill : OperatorLibrary.maskedFillScalar
     return try operation.inPlace(.reference(self), .reference(mask), value)
+  }
+
+  /// NaN and the infinities replaced: unless said otherwise, by 0 and the largest and smallest finite numbers.
+  public func nanToNum(nan: Double = 0, positiveInfinity: Double? = nil, negativeInfinity: Double? = nil) throws
+    -> Tensor
+  {
+    try OperatorLibrary.nanToNum(
+      .reference(self), .double(nan), positiveInfinity.map { .double($0) } ?? .none,
+      negativeInfinity.map { .double($0) } ?? .none)
   }
 
   /// self + weight · (end - self)

@@ -48,22 +48,32 @@ extension OperatorLibrary {
         shape: { call in
           let input = try call.tensor(0)
           let dimension = try dimension(call, rank: input.rank)
-          var sizes = input.sizes
+          var layout = input.layout.copied(format: .preserve)
           if let count = try read(call).count {
+            try call.refuseBool(input)
             let available = input.rank == 0 ? 1 : input.shape[dimension]
             guard (0...available).contains(count) else {
               throw OperatorError(
                 .index, call.target.name, "argument 'k' must be in 0...\(available), got \(count)")
             }
+            var sizes = input.sizes
             if input.rank > 0 { sizes[dimension] = SymInt(count) }
+            layout = Layout(contiguous: sizes)
           }
-          return [input.dtype, .int64].map { TensorMeta(dtype: $0, sizes: sizes, device: input.device) }
+          return [input.dtype, .int64].map { TensorMeta(dtype: $0, layout: layout, device: input.device) }
         },
         body: { call, results in
           let input = try call.tensor(0)
-          try input.order(
-            along: dimension(call, rank: input.rank), descends: read(call).descends, values: results[0],
-            indices: results[1])
+          let dimension = try dimension(call, rank: input.rank)
+          let elements = TensorLines(input, along: dimension)
+          let (values, indices) = (TensorLines(results[0], along: dimension), TensorLines(results[1], along: dimension))
+          try input.forEachRankedLine(along: dimension, descending: read(call).descends) { number, line in
+            line.sortLowest(values.length)
+            for (place, element) in line.prefix(values.length).enumerated() {
+              results[0].setElement(values.place(number, place), to: input, elements.place(number, element.place))
+              results[1].setIndex(indices.place(number, place), to: element.place)
+            }
+          }
         })
     )
     .derivative(of: "self", saving: ["result1"]) { d in
@@ -76,60 +86,9 @@ extension OperatorLibrary {
 }
 
 extension Tensor {
-  /// Writes the first elements in order, and where they stood, as many as the results have along the dimension.
-  fileprivate func order(along dimension: Int, descends: Bool, values: Tensor, indices: Tensor) throws {
-    switch dtype {
-    case .float64: try order(Double.self, dimension, descends, values, indices) { $0 }
-    case .float32: try order(Float.self, dimension, descends, values, indices) { Double($0) }
-    case .float16: try order(Half.self, dimension, descends, values, indices) { Double(Float($0)) }
-    case .bfloat16: try order(BFloat16.self, dimension, descends, values, indices) { Double(Float($0)) }
-    case .bool: try order(Bool.self, dimension, descends, values, indices) { $0 ? 1 : 0 }
-    case .uint8: try order(UInt8.self, dimension, descends, values, indices) { Int($0) }
-    case .int8: try order(Int8.self, dimension, descends, values, indices) { Int($0) }
-    case .int16: try order(Int16.self, dimension, descends, values, indices) { Int($0) }
-    case .int32: try order(Int32.self, dimension, descends, values, indices) { Int($0) }
-    case .int64: try order(Int.self, dimension, descends, values, indices) { $0 }
-    }
-  }
-
-  private func order<Element: TensorElement, Key: Comparable>(
-    _ type: Element.Type, _ dimension: Int, _ descends: Bool, _ values: Tensor, _ indices: Tensor,
-    _ key: (Element) -> Key
-  ) throws {
-    guard let source = storage.baseAddress?.assumingMemoryBound(to: Element.self),
-      let valueTarget = values.storage.baseAddress?.assumingMemoryBound(to: Element.self),
-      let indexTarget = indices.storage.baseAddress?.assumingMemoryBound(to: Int.self), !values.layout.isEmpty
-    else { return }
-    let size = rank == 0 ? 1 : shape[dimension]
-    let count = rank == 0 ? 1 : values.shape[dimension]
-    func stride(_ tensor: Tensor) -> Int { rank == 0 ? 0 : tensor.strides[dimension].value }
-    func starts(_ tensor: Tensor) -> [Int] {
-      var rest = tensor.layout
-      if rank > 0 { rest.sizes[dimension] = 1 }
-      var result: [Int] = []
-      rest.forEachElementIndex { result.append($0) }
-      return result
-    }
-    // A key that is not equal to itself is a NaN: the largest.
-    func precedes(_ a: Key, _ b: Key) -> Bool { a == a && (b != b || a < b) }
-    for ((start, valueStart), indexStart) in zip(zip(starts(self), starts(values)), starts(indices)) {
-      let keys = (0..<size).map { key(source[start + $0 * stride(self)]) }
-      let order = (0..<size).sorted { a, b in
-        if descends ? precedes(keys[b], keys[a]) : precedes(keys[a], keys[b]) { return true }
-        if descends ? precedes(keys[a], keys[b]) : precedes(keys[b], keys[a]) { return false }
-        return a < b
-      }
-      for place in 0..<count {
-        valueTarget[valueStart + place * stride(values)] = source[start + order[place] * stride(self)]
-        indexTarget[indexStart + place * stride(indices)] = order[place]
-      }
-    }
-  }
-
   /// The elements along a dimension in order, and the indices where they stood.
   public func sort(_ dimension: Int = -1, descending: Bool = false) throws -> (values: Tensor, indices: Tensor) {
-    let results = try OperatorLibrary.sort.several(.reference(self), Value(dimension), .bool(descending))
-    return (results[0], results[1])
+    try pair(OperatorLibrary.sort, Value(dimension), .bool(descending))
   }
 
   public func argsort(_ dimension: Int = -1, descending: Bool = false) throws -> Tensor {
@@ -140,8 +99,6 @@ extension Tensor {
   public func topk(
     _ count: Int, _ dimension: Int = -1, largest: Bool = true
   ) throws -> (values: Tensor, indices: Tensor) {
-    let results = try OperatorLibrary.topk.several(
-      .reference(self), Value(count), Value(dimension), .bool(largest))
-    return (results[0], results[1])
+    try pair(OperatorLibrary.topk, Value(count), Value(dimension), .bool(largest))
   }
 }

@@ -17,6 +17,7 @@ extension OperatorLibrary {
       index, by: mutated, sizes: call.pieceSizes(source.layout), along: call.splitDimension(source.layout))
   }
   .derivative { try $0.joinedGradients(along: $0.call.splitDimension($0.tensor("self").layout)) }
+  .copyVariant()
 
   /// Pieces of the given sizes along a dimension.
   public static let splitWithSizes = OperatorDefinition(
@@ -27,6 +28,7 @@ extension OperatorLibrary {
     try source.replacingPiece(index, by: mutated, sizes: call.symInts(1), along: call.splitDimension(source.layout))
   }
   .derivative { try $0.joinedGradients(along: $0.call.splitDimension($0.tensor("self").layout)) }
+  .copyVariant()
 
   public static let splitSizes = OperatorDefinition(
     "split.sizes(Tensor(a -> *) self, SymInt[] split_size, int dim=0) -> Tensor(a)[]",
@@ -146,6 +148,7 @@ extension OperatorLibrary {
     let pieces = try d.gradientsOrZeros()
     return pieces.isEmpty ? nil : try Tensor.stack(pieces, dimension: dimension)
   }
+  .copyVariant()
 }
 
 extension Call {

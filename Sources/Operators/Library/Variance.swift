@@ -5,7 +5,7 @@ import TensorCore
 extension OperatorLibrary {
   static let variances = [
     variance, varianceAll, varianceDim, standardDeviation, standardDeviationAll, standardDeviationDim, varianceMean,
-    varianceMeanAll, varianceMeanDim, standardDeviationMean, standardDeviationMeanAll,
+    varianceMeanAll, varianceMeanDim, standardDeviationMean, standardDeviationMeanAll, standardDeviationMeanDim,
   ]
 
   // The mean squared distance from the mean, or its root, where the sum is divided by count - correction (1 unless given).
@@ -40,6 +40,9 @@ extension OperatorLibrary {
     "var_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)", varianceMean)
   public static let standardDeviationMeanAll = unbiased(
     "std_mean(Tensor self, bool unbiased=True) -> (Tensor, Tensor)", standardDeviationMean)
+  public static let standardDeviationMeanDim = unbiased(
+    "std_mean.dim(Tensor self, int[1]? dim, bool unbiased=True, bool keepdim=False) -> (Tensor, Tensor)",
+    standardDeviationMean)
 
   private static func spread(_ text: String, isRoot: Bool) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: text)
@@ -78,9 +81,15 @@ extension OperatorLibrary {
         if isRoot {
           gradient = try d.result.eq(0).selecting(0.0, gradient / (d.result * 2))
         }
-        let divisor = Swift.max(count - (try d.call.optionalScalar(2)?.doubleValue ?? 1), 0)
-        let centered = try input - input.mean(dimensions, keepDimensions: true)
-        total = try rule.restored(gradient, d) * centered * (2 / divisor)
+        let divisor = try count - (d.call.optionalScalar(2)?.doubleValue ?? 1)
+        let mean = try input.mean(dimensions, keepDimensions: true)
+        // Where too little divides, PyTorch has ∞ on both sides of the mean of all elements, but not of dimensions that are
+        // named.
+        let namesDimensions = try d.call.optionalInts(1)?.isEmpty == false && input.rank > 0
+        let slope =
+          try divisor > 0 || namesDimensions
+          ? (input - mean) * (2 / divisor) : input.eq(mean).selecting(Double.nan, Double.infinity)
+        total = try rule.restored(gradient, d) * slope
       }
       if d.gradients.count > 1, let gradient = d.gradients[1] {
         let share = try rule.restored(gradient, d).expand(input.sizes) / count

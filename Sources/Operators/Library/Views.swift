@@ -4,13 +4,30 @@ import TensorCore
 // Views that keep the elements in their order: other sizes, or none at all.
 extension OperatorLibrary {
   static let views = [
-    view, unsafeView, reshape, viewAs, reshapeAs, flatten, unflatten, ravel, alias, detach,
+    view, viewCopy, viewDType, unsafeView, reshape, viewAs, reshapeAs, flatten, unflatten, ravel, alias, detach,
   ]
 
   /// The same elements in other sizes, without a copy; one size may be -1.
   public static let view = OperatorDefinition("view(Tensor(a) self, SymInt[] size) -> Tensor(a)", .view(reshaped))
     .viewInverse { _, source, mutated, _ in try mutated.reshape(source.sizes) }
     .derivative { try $0.gradient.reshape($0.sizes("self")) }
+
+  /// A copy in other sizes, also where no view would do.
+  public static let viewCopy = OperatorDefinition.decomposed(
+    "view_copy(Tensor self, SymInt[] size) -> Tensor"
+  ) { call in .reference(try call.tensor(0).reshape(call.symInts(1)).clone(memoryFormat: .contiguous)) }
+  .derivative { try $0.gradient.reshape($0.sizes("self")) }
+
+  /// The same memory as elements of another dtype: where those are smaller, several stand for one along the last dimension,
+  /// and the other way round.
+  public static let viewDType = OperatorDefinition(
+    "view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)",
+    .view { call in [try call.tensor(0).layout.reinterpreted(from: call.tensor(0).dtype, to: call.dtype(1), call)] }
+  )
+  .reinterpreting { try $0.dtype(1) }
+  .viewInverse { _, source, mutated, _ in try mutated.contiguous().view(source.dtype) }
+  .notDifferentiable()
+  .copyVariant()
 
   /// `view` of a tensor that nothing else refers to, so that the result need not count as a view.
   public static let unsafeView = OperatorDefinition(
@@ -88,6 +105,7 @@ extension OperatorLibrary {
   )
   .viewInverse { _, _, mutated, _ in mutated }
   .derivative { $0.gradient }
+  .copyVariant()
 
   /// The same elements, through which no gradient flows. The in-place variant ends the tensor's own history.
   public static let detach = OperatorDefinition(
@@ -96,6 +114,7 @@ extension OperatorLibrary {
   .viewInverse { _, _, mutated, _ in mutated }
   .notDifferentiable()
   .inPlaceVariant()
+  .copyVariant()
 }
 
 extension Call {
@@ -116,6 +135,42 @@ extension Call {
 }
 
 extension Layout {
+  /// The layout of the same memory as elements of another dtype.
+  fileprivate func reinterpreted(from old: DType, to new: DType, _ call: OperatorCall) throws -> Layout {
+    let (size, newSize) = (old.byteCount, new.byteCount)
+    if size == newSize { return self }
+    guard rank > 0, strides[rank - 1] == 1 else {
+      throw OperatorError(
+        .shape, call.target.name,
+        "elements of \(old) become elements of \(new) along a last dimension of stride 1, got sizes \(sizes), strides \(strides)"
+      )
+    }
+    var result = self
+    let last = rank - 1
+    if size > newSize {
+      let ratio = SymInt(size / newSize)
+      result.sizes[last] *= ratio
+      // The stride of a dimension of size 1 may be anything: it has no say.
+      for dimension in 0..<last {
+        result.strides[dimension] = SymInt(
+          strides[dimension].value.multipliedReportingOverflow(by: ratio.value).partialValue)
+      }
+      result.offset *= ratio
+    } else {
+      let ratio = SymInt(newSize / size)
+      guard ([sizes[last], offset] + strides[..<last]).allSatisfy({ $0 % ratio == 0 }) else {
+        throw OperatorError(
+          .shape, call.target.name,
+          "the size of the last dimension, the other strides and the offset must be multiples of \(ratio) for elements of"
+            + " \(old) to become elements of \(new), got sizes \(sizes), strides \(strides), offset \(offset)")
+      }
+      result.sizes[last] = sizes[last] / ratio
+      for dimension in 0..<last { result.strides[dimension] = strides[dimension] / ratio }
+      result.offset = offset / ratio
+    }
+    return result
+  }
+
   /// Strides under which the same elements have other sizes; nil where that takes a copy.
   func strides(viewedAs wanted: [SymInt]) -> [SymInt]? {
     if isEmpty { return wanted == sizes ? strides : Layout.contiguousStrides(wanted) }
@@ -156,6 +211,11 @@ extension Tensor {
   /// - Throws: `OperatorError` with code `shape` where the strides do not allow it; `reshape` then copies.
   public func view(_ sizes: [SymInt]) throws -> Tensor { try OperatorLibrary.view(.reference(self), Value(sizes)) }
   public func view(_ sizes: [Int]) throws -> Tensor { try view([SymInt](sizes)) }
+
+  /// The same memory as elements of another dtype, without a copy.
+  ///
+  /// - Throws: `OperatorError` with code `shape` where elements of that size do not fit the strides.
+  public func view(_ dtype: DType) throws -> Tensor { try OperatorLibrary.viewDType(.reference(self), .dtype(dtype)) }
 
   /// The same elements in other sizes: a view where that is possible, else a copy.
   public func reshape(_ sizes: [SymInt]) throws -> Tensor {

@@ -140,6 +140,10 @@ private struct GraphLoweringWriter {
       let results = try allocate(id, node)
       try lowering(call, results, &builder)
       return packed(results, node)
+    case .copy(let rule):
+      let results = try allocate(id, node)
+      for (view, result) in zip(try views(call, node, rule), results) { builder.copy(view, to: result) }
+      return packed(results, node)
     case .inPlace(let functional):
       guard case .kernel(_, let lowering) = functional.implementation else {
         throw OperatorError(.notImplemented, target.name, "has no kernel that could write in place")
@@ -152,6 +156,9 @@ private struct GraphLoweringWriter {
       let results = try allocate(id, node)
       builder.append(.host(HostKernel(call, results: results, body: body)))
       return packed(results, node)
+    case .mutating:
+      throw OperatorError(
+        .notImplemented, target.name, "writes to its arguments: functionalize the graph before it is lowered")
     case .composite:
       throw OperatorError(.notImplemented, target.name, "is a composite: decompose the graph before it is lowered")
     }
@@ -178,11 +185,22 @@ private struct GraphLoweringWriter {
       throw OperatorError(.shape, call.target.name, "node '\(node.name)' has no metadata; propagate it first")
     }
     let shift = try offsetShift(node, source)
-    return meta.map { meta in
-      .reference(
-        source.viewed(
-          as: meta.sizes.values, strides: meta.layout.strides.values, offset: meta.layout.offset.value + shift))
+    return meta.map { .reference(source.viewed(as: $0.layout, $0.dtype, shiftedBy: shift)) }
+  }
+
+  /// What an operator that copies views copies: no metadata has the layouts of these.
+  private func views(
+    _ call: LoweringCall, _ node: Node, _ rule: OperatorDefinition.ViewRule
+  ) throws -> [Operand] {
+    let source = try call.reference(0)
+    guard let id = node.arguments.first?.reference, let meta = graph[id].metadata.tensor else {
+      throw OperatorError(.shape, call.target.name, "node '\(node.name)' has no metadata; propagate it first")
     }
+    let constants = call.arguments.dropFirst().map { ($0.constant ?? .none).widened() as Value }
+    let standIn = OperatorCall(call.target, [.reference(try Tensor(fake: meta))] + constants)
+    let dtype = try call.target.viewDType?(standIn) ?? meta.dtype
+    let shift = try offsetShift(node, source)
+    return try rule(standIn).map { source.viewed(as: $0, dtype, shiftedBy: shift) }
   }
 
   /// How far the offsets in the metadata are from those in the buffer, as for arguments that start inside a storage.
@@ -210,13 +228,8 @@ private struct GraphLoweringWriter {
     if isReturned {
       return external(.result(dtype: meta.dtype, elementCount: meta.layout.elementRange.upperBound), meta)
     }
-    // Temporaries are dense in the order of dimensions that the metadata has.
-    let order = meta.layout.sizes.indices.sorted {
-      let (a, b) = (meta.layout.strides[$0], meta.layout.strides[$1])
-      return a != b ? a > b : $0 < $1
-    }
-    let dense = builder.temporary(meta.dtype, order.map { meta.sizes[$0].value })
-    return dense.permuted(order.indices.map { place in order.firstIndex(of: place) ?? place })
+    let memory = builder.temporary(meta.dtype, [meta.layout.elementRange.upperBound])
+    return memory.viewed(as: meta.layout.sizes.values, strides: meta.layout.strides.values, offset: 0)
   }
 
   /// The results in the structure that the metadata has: a result that the call does not give is none.
@@ -249,6 +262,15 @@ private struct GraphLoweringWriter {
     case let value:
       return .constant(value.constant ?? .none)
     }
+  }
+}
+
+extension Operand {
+  /// The buffer seen through a view's layout and dtype, whose offset lies so many elements of this operand further here.
+  fileprivate func viewed(as layout: Layout, _ dtype: DType, shiftedBy shift: Int) -> Operand {
+    Operand(
+      buffer: buffer, dtype: dtype, sizes: layout.sizes.values, strides: layout.strides.values,
+      offset: layout.offset.value + shift * self.dtype.byteCount / dtype.byteCount)
   }
 }
 

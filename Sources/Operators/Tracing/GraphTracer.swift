@@ -54,6 +54,21 @@ public final class GraphTracer: DispatchMode {
     return try context.withMode(self) { try context.withFakeTensors(true, body) }
   }
 
+  /// Records what `body` calls for one call on tensors of such metadata: the graph gets a placeholder for each of them, in
+  /// order, and returns what `body` gives.
+  func record(_ call: Call<TensorMeta>, _ body: (OperatorCall) throws -> Value) throws {
+    var storages: [Int: Storage] = [:]
+    let arguments = try call.arguments.map { argument in
+      try argument.map { meta -> Value in
+        let tensor = try Tensor(fake: meta, sharing: meta.storageID.flatMap { storages[$0] })
+        if let id = meta.storageID { storages[id] = tensor.storage }
+        addPlaceholder("argument", for: tensor, descriptor: nil)
+        return .reference(tensor)
+      }
+    }
+    try output(try recording { try body(OperatorCall(call.target, arguments)) })
+  }
+
   // MARK: - Tensors and nodes
 
   /// Adds a graph input and gives the fake tensor that stands for it.

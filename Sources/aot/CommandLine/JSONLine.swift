@@ -9,8 +9,16 @@ struct JSONLine {
     members.append("\"\(name)\": \(value.isFinite ? "\(value)" : "null")")
   }
 
-  /// - Precondition: `value` is plain: it has nothing that JSON would escape.
-  mutating func add(_ name: String, _ value: String) { members.append("\"\(name)\": \"\(value)\"") }
+  /// - Precondition: `value` has no control characters.
+  mutating func add(_ name: String, _ value: String) { members.append("\"\(name)\": \(Self.quoted(value))") }
+
+  mutating func add(_ name: String, _ values: [String]) {
+    members.append("\"\(name)\": [\(values.map(Self.quoted).joined(separator: ", "))]")
+  }
+
+  private static func quoted(_ value: String) -> String {
+    "\"" + value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"") + "\""
+  }
 
   var text: String { "{" + members.joined(separator: ", ") + "}" }
 }

@@ -13,6 +13,7 @@ enum Bench {
       benchmark("overhead", "Time per call of a compiled function too small to matter", OverheadBenchmark.run),
       benchmark("compile", "Time to capture and compile the training steps", CompileBenchmark.run),
       benchmark("pointwise", "Memory traffic of a fused chain of elementwise operators", PointwiseBenchmark.run),
+      Accuracy.command,
     ])
 
   private static func benchmark(

@@ -22,7 +22,9 @@ enum ConformanceCommand {
           The exit code is 1 where one failed.
           """,
         operands: [folder.parameter],
-        options: [filter.parameter, compiled.parameter, device.parameter, json.parameter], run: replayOperators)
+        options: [
+          filter.parameter, compiled.parameter, DecompositionChoice.option.parameter, device.parameter, json.parameter,
+        ], run: replayOperators)
     ])
 
   private static func replayOperators(_ arguments: ParsedArguments, _ console: Console) throws {
@@ -30,7 +32,10 @@ enum ConformanceCommand {
       throw DataError(description: "there is no CUDA backend yet: leave out --device, or give it cpu")
     }
     let facts = try OperatorFacts(folder: URL(fileURLWithPath: arguments[folder]))
-    let replay = OperatorReplay(facts, mode: arguments[compiled] ? .compiled(AOTConfiguration()) : .eager)
+    let decompositions = arguments[DecompositionChoice.option].table
+    let isCompiled = arguments[compiled] || !decompositions.isEmpty
+    let replay = OperatorReplay(
+      facts, mode: isCompiled ? .compiled(AOTConfiguration(decompositions: decompositions)) : .eager)
     let printer = ReplayPrinter(console, asJSON: arguments[json])
     replay.run(filter: arguments[filter], printer.add)
     try printer.finish()

@@ -5,6 +5,7 @@ extension Command {
     [
       .group("train", "Trains an example", [TrainDigits.command, TrainGPT.command]),
       Show.command,
+      Ops.command,
       Bench.command,
       Fuzz.command,
       ConformanceCommand.command,

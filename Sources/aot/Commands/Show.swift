@@ -15,7 +15,8 @@ enum Show {
     discussion: """
       A file is read as graph text, checked, and printed; it holds one graph, so that --stage does not matter to it.
       """,
-    operands: [subject.parameter], options: [stage.parameter, model.parameter, format.parameter]
+    operands: [subject.parameter],
+    options: [stage.parameter, model.parameter, DecompositionChoice.option.parameter, format.parameter]
   ) { arguments, console in
     let graph = try graph(arguments)
     switch arguments[format] {
@@ -25,13 +26,18 @@ enum Show {
     }
   }
 
+  /// What is compiled has been decomposed before it was partitioned; the stages before that, and files, are now.
   private static func graph(_ arguments: ParsedArguments) throws -> Graph {
+    let table = arguments[DecompositionChoice.option].table
+    let configuration = AOTConfiguration(decompositions: table)
+    return try graph(arguments, configuration).decomposed(by: table)
+  }
+
+  private static func graph(_ arguments: ParsedArguments, _ configuration: AOTConfiguration) throws -> Graph {
     let stage = arguments[stage]
     switch arguments[subject] {
-    case "digits":
-      let stages = try ExampleFunctions.digits(arguments[model])
-      return try graph(stage, of: stages)
-    case "gpt": return try graph(stage, of: ExampleFunctions.gpt())
+    case "digits": return try graph(stage, of: ExampleFunctions.digits(arguments[model], configuration))
+    case "gpt": return try graph(stage, of: ExampleFunctions.gpt(configuration))
     case let path:
       let text = String(decoding: try TextData.bytes(ofFile: path), as: UTF8.self)
       let graph = try Graph(parsing: text, operators: OperatorLibrary.table)

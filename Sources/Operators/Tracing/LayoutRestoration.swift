@@ -1,11 +1,11 @@
-import Operators
+import GraphIR
 import TensorCore
 
 extension Tensor {
   /// The same elements under another dense layout: this tensor where it lies so already, else a copy.
   ///
   /// - Returns: A tensor of `layout` but for its offset; nil where that layout is not dense.
-  func strided(like layout: Layout) throws -> Tensor? {
+  package func relaid(like layout: Layout) throws -> Tensor? {
     if strides == layout.strides { return self }
     guard layout.isNonOverlappingAndDense else { return nil }
     let order = layout.sizes.indices.sorted {
