@@ -281,6 +281,7 @@ struct LoopCompiler {
       }
       return result
     case 0.5 where x.dtype.isFloatingPoint: return try unary(.sqrt, x)
+    case -0.5 where x.dtype.isFloatingPoint: return try unary(.rsqrt, x)
     case -1 where x.dtype.isFloatingPoint: return try unary(.reciprocal, x)
     default: return nil
     }

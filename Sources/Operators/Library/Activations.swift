@@ -83,8 +83,10 @@ extension OperatorLibrary {
     let outer = try d.gradient * d["grad_output"]
     if try isGeluApproximate(d.call, at: 2) {
       let square = try x * x
-      let tanh = try ((x + x * square * 0.044715) * 0.797_884_560_802_865_4).tanh()
-      let sech2 = try 1 - tanh * tanh
+      let inner = try (x + x * square * 0.044715) * 0.797_884_560_802_865_4
+      let tanh = try inner.tanh()
+      // 1 - tanh², with all its digits where that is small.
+      let sech2 = try 4 * (2 * inner).sigmoid() * (-2 * inner).sigmoid()
       let slope = try (1 + 3 * 0.044715 * square) * 0.797_884_560_802_865_4
       let curvature = try x * (6 * 0.044715 * 0.797_884_560_802_865_4)
       return try outer * sech2 * (slope + 0.5 * x * (curvature - 2 * tanh * slope * slope))

@@ -73,7 +73,7 @@ extension OperatorLibrary {
     let distance = ScalarExpression.binary(
       .maximum, .unary(.absolute, bounded) * number(step.relative), number(step.least))
     let next = bounded + .binary(.copySign, distance, .cast(.float64, y) - wide)
-    return select(x .== y, y, .cast(dtype, next))
+    return select(.binary(.bitwiseOr, x .== y, .unary(.isNaN, y)), y, .cast(dtype, next))
   }
 }
 
