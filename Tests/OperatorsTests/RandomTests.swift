@@ -1,3 +1,4 @@
+import GraphIR
 import TensorCore
 import XCTest
 
@@ -53,5 +54,31 @@ final class RandomTests: XCTestCase {
     let input = try Tensor.ones([3])
     XCTAssert(try input.dropout(0.25, isTraining: false) === input)
     XCTAssertThrowsError(try input.dropout(1.5, isTraining: true))
+  }
+
+  func testDistributionsHaveTheirMeans() throws {
+    func mean(_ fill: (Tensor) throws -> Tensor) throws -> Double {
+      let values: [Double] = try Generator(seed: 9).use { try fill(Tensor.ones([20000], dtype: .float64)) }.elements()
+      return values.reduce(0, +) / 20000
+    }
+    XCTAssertEqual(try mean { try $0.exponential_(rate: 4) }, 0.25, accuracy: 0.01)
+    XCTAssertEqual(try mean { try OperatorLibrary.geometric(.reference($0), .double(0.2)) }, 5, accuracy: 0.2)
+    XCTAssertEqual(try mean { try $0.random_(3..<8) }, 5, accuracy: 0.05)
+  }
+
+  func testMultinomialFollowsItsWeights() throws {
+    let weights = try Tensor([0.0, 1, 3], shape: [3])
+    let drawn: [Int] = try weights.multinomial(4000, replacement: true, generator: Generator(seed: 3)).elements()
+    XCTAssertEqual(Double(drawn.filter { $0 == 2 }.count), 3000, accuracy: 150)
+    XCTAssertFalse(drawn.contains(0))
+    XCTAssertEqual(try weights.multinomial(2, generator: Generator(seed: 3)).elements(as: Int.self).sorted(), [1, 2])
+    XCTAssertThrowsError(try weights.multinomial(4))
+    XCTAssertThrowsError(try Tensor([1.0, -1]).multinomial(1))
+  }
+
+  func testInPlaceDropoutDropsTheSame() throws {
+    let fresh = try Generator(seed: 4).use { try Tensor.ones([50]).dropout(0.4, isTraining: true) }
+    let inPlace = try Generator(seed: 4).use { try Tensor.ones([50]).dropout_(0.4, isTraining: true) }
+    XCTAssertEqual(try fresh.elements(as: Float.self), try inPlace.elements())
   }
 }

@@ -102,7 +102,7 @@ extension OperatorLibrary {
         let parameter = TensorMeta(
           dtype: try call.parameterDType(of: input, normParameters + ["save_mean", "save_invstd"]), sizes: [channels],
           device: input.device)
-        let layout = input.layout.copied(format: .preserve)
+        let layout = input.layout.normalized
         return [
           mask[0] ? TensorMeta(dtype: input.dtype, layout: layout, device: input.device) : nil,
           mask[1] ? parameter : nil, mask[2] ? parameter : nil,
@@ -181,7 +181,7 @@ extension OperatorLibrary {
             dtype: try call.parameterDType(of: input, normParameters), sizes: [usesBatch ? channels : 0],
             device: input.device)
           let output = TensorMeta(
-            dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)
+            dtype: input.dtype, layout: input.layout.normalized, device: input.device)
           guard updatesStatistics else { return [output, statistics, statistics] }
           return try [output, statistics, statistics]
             + [3, 4].map {

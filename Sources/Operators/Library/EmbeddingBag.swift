@@ -83,11 +83,13 @@ extension OperatorLibrary {
           let isPlain =
             try mode == .sum && weight.dtype != .float64 && weight.strides[1] == 1 && call.int(8) < 0
             && call.optionalTensor(6)?.strides.last ?? 1 == 1
+          // Nor has it sizes of the bags it sums: as many zeros as there are offsets.
+          let statisticsCount = try mode == .sum && !isPlain ? call.tensor(2).sizes[0] : count
           func meta(_ sizes: [SymInt]) -> TensorMeta { TensorMeta(dtype: dtype, sizes: sizes, device: weight.device) }
           return [
             TensorMeta(dtype: weight.dtype, sizes: [count, weight.sizes[1]], device: weight.device),
-            meta([isPlain ? 0 : indices.layout.elementCount]), meta([count]),
-            meta(mode == .max ? [count, weight.sizes[1]] : [count]),
+            meta([isPlain ? 0 : indices.layout.elementCount]), meta([statisticsCount]),
+            meta(mode == .max ? [count, weight.sizes[1]] : [statisticsCount]),
           ]
         },
         body: { call, results in try EmbeddingBags(call).write(to: results) }))
@@ -153,11 +155,12 @@ private struct EmbeddingBags {
     indices = try call.tensor(1).integers()
     let offsets = try call.tensor(2).integers()
     let starts = try call.bool(7) ? offsets.dropLast() : offsets[...]
-    bounds = starts + [indices.count]
-    guard bounds[0] == 0 || starts.isEmpty, zip(bounds, bounds.dropFirst()).allSatisfy({ $0 <= $1 }) else {
+    // An index is in the last bag that starts before it: where offsets do not ascend, their order does not matter.
+    bounds = starts.sorted() + [indices.count]
+    guard offsets.first ?? 0 == 0, offsets.allSatisfy({ (0...indices.count).contains($0) }) else {
       throw OperatorError(
         .index, call.target.name,
-        "'offsets' must start at 0 and ascend to at most \(indices.count), the number of indices, got \(offsets)")
+        "'offsets' must start at 0 and be in 0...\(indices.count), the number of indices, got \(offsets)")
     }
     let rowCount = try call.tensor(0).shape[0]
     if let wrong = indices.first(where: { !(0..<rowCount).contains($0) }) {
@@ -210,7 +213,7 @@ private struct EmbeddingBags {
       winners += winner
     }
     // A sum needs no sizes, and PyTorch gives none.
-    let sizes = mode == .sum ? counts.map { _ in 0 } : counts
+    let sizes = mode == .sum ? Array(repeating: 0, count: results[2].shape[0]) : counts
     if !results[1].layout.isEmpty { results[1].write(bagOfIndex) }
     results[2].write(sizes)
     results[3].write(mode == .max ? winners : sizes)

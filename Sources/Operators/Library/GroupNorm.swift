@@ -20,7 +20,7 @@ extension OperatorLibrary {
           dtype: try call.parameterDType(of: input, ["weight", "bias"]), sizes: [input.sizes[0], SymInt(groups)],
           device: input.device)
         let output = TensorMeta(
-          dtype: input.dtype, layout: input.layout.copied(format: .preserve), device: input.device)
+          dtype: input.dtype, layout: input.layout.normalized, device: input.device)
         return [output, statistics, statistics]
       },
       lowering: { call, results, builder in
@@ -89,7 +89,7 @@ extension OperatorLibrary {
         let parameter = TensorMeta(
           dtype: try call.parameterDType(of: input, ["weight", "mean", "rstd"]), sizes: [input.sizes[1]],
           device: input.device)
-        let layout = input.layout.copied(format: .preserve)
+        let layout = input.layout.normalized
         return [
           mask[0] ? TensorMeta(dtype: input.dtype, layout: layout, device: input.device) : nil,
           mask[1] ? parameter : nil, mask[2] ? parameter : nil,

@@ -69,6 +69,15 @@ struct Normalization {
   }
 }
 
+extension Layout {
+  /// The layout of a normalized input [N, C, …]: channels last where the input is so, else row-major.
+  var normalized: Layout {
+    let format: MemoryFormat = rank == 4 ? .channelsLast : rank == 5 ? .channelsLast3D : .contiguous
+    let channelsLast = copied(format: format)
+    return !isContiguous && isSameInMemory(as: channelsLast) ? channelsLast : Layout(contiguous: sizes)
+  }
+}
+
 extension Call where Reference == Tensor {
   /// The type of a normalization's parameters and statistics, the arguments of these names that are there: the input's or,
   /// where that is half precision, float32.

@@ -13,7 +13,7 @@ extension OperatorLibrary {
     .kernel(
       shape: { call in
         let input = try call.tensor(0)
-        let axis = try normalizedAxis(call, input: input, shapeAt: 1, parameters: [2])
+        let axis = try fusedAxis(call, input: input, shapeAt: 1, weightAt: 2)
         let sizes = input.sizes.indices.map { $0 < axis ? input.sizes[$0] : 1 }
         return [
           TensorMeta(dtype: input.dtype, sizes: input.sizes, device: input.device),
@@ -46,7 +46,7 @@ extension OperatorLibrary {
     }
     if d.isNeeded("input"), let gradient = d.gradients[1] {
       let (input, rstd) = (try d.tensor("input").converted(to: d.results[1].dtype), d.results[1])
-      let count = try d.call.ints(1).reduce(1, *)
+      let count = try input.shape.suffix(d.call.ints(1).count).reduce(1, *)
       let throughScale = try -(gradient * rstd.pow(3) * input / count)
       gradients[0] = .reference(try gradients[0].reference?.add(throughScale) ?? throughScale)
     }
@@ -62,7 +62,7 @@ extension OperatorLibrary {
     .kernel(
       shape: { call in
         let (gradient, input) = (try call.tensor(0), try call.tensor(1))
-        let axis = try normalizedAxis(call, input: input, shapeAt: 2, parameters: [4])
+        let axis = try fusedAxis(call, input: input, shapeAt: 2, weightAt: 4)
         let statistics = input.sizes.indices.map { $0 < axis ? input.sizes[$0] : 1 }
         guard gradient.sizes == input.sizes, try call.tensor(3).sizes == statistics else {
           throw OperatorError(
@@ -114,7 +114,28 @@ extension OperatorLibrary {
 
   public static let rmsNorm = OperatorDefinition(
     "rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor",
-    .composite { .reference(try fusedRMSNorm.firstResult($0.arguments)) })
+    .composite { call in
+      _ = try normalizedAxis(call, input: call.tensor(0), shapeAt: 1, parameters: [2])
+      return .reference(try fusedRMSNorm.firstResult(call.arguments))
+    })
+
+  /// The first of the dimensions to normalize over: as PyTorch has it, how many sizes are named counts, not which.
+  private static func fusedAxis(
+    _ call: OperatorCall, input: Tensor, shapeAt: Int, weightAt: Int
+  ) throws -> Int {
+    let axis = input.rank - (try call.ints(shapeAt).count)
+    guard axis >= 0, axis < input.rank, input.dtype.isFloatingPoint else {
+      throw OperatorError(
+        .shape, call.target.name,
+        "needs a floating-point input with at least the dimensions of normalized_shape, got \(input.dtype) \(input.sizes)"
+      )
+    }
+    if let weight = try call.optionalTensor(weightAt), weight.sizes[...] != input.sizes[axis...] {
+      throw OperatorError(
+        .shape, call.target.name, "weight must have shape \(input.sizes[axis...]), got \(weight.sizes)")
+    }
+    return axis
+  }
 }
 
 extension DType {
