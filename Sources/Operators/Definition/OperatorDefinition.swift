@@ -178,15 +178,15 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     return self
   }
 
-  /// How gradients flow through the in-place variant, where that finds them better from what it wrote than from what was
-  /// there.
-  ///
-  /// - Precondition: There is an in-place variant.
-  func inPlaceDerivative(
-    saving saved: [String], _ formula: @escaping @Sendable (DerivativeContext) throws -> Tensor?
+  /// Adds the variant that writes into `self`, with a derivative of its own: where gradients are found from what it wrote
+  /// rather than from what was there.
+  func inPlaceVariant(
+    saving saved: [String], derivative formula: @escaping @Sendable (DerivativeContext) throws -> Tensor?
   ) -> OperatorDefinition {
-    inPlace.derivative = []
-    _ = inPlace.derivative(saving: saved, formula)
+    // A compiled graph has the functional operator in its place: one with that derivative.
+    let functional = OperatorDefinition(schema: schema, traits: traits, implementation)
+      .derivative(saving: saved, formula)
+    inPlaceVariantDefinition = functional.inPlaceVariant().inPlace
     return self
   }
 

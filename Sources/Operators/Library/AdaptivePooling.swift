@@ -75,7 +75,7 @@ extension OperatorLibrary {
                 stores: [.init(result.access, .cast(result.dtype, mean), extent: .outer)])))
         })
     )
-    .derivative { d in try gradient()(.reference(d.gradient), d["self"]) }
+    .derivative(saving: ["self"]) { d in try gradient()(.reference(d.gradient), d["self"]) }
   }
 
   private static func adaptiveAverageBackward(

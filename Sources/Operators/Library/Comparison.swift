@@ -5,7 +5,7 @@ import TensorCore
 extension OperatorLibrary {
   static let comparison = [
     eq, ne, lt, le, gt, ge, eqScalar, neScalar, ltScalar, leScalar, gtScalar, geScalar, isnan, isinf, isfinite,
-    isposinf, isneginf,
+    isposinf, isneginf, signbit,
   ]
 
   // All give bool. Those with NaN are false, but for `ne`. What their in-place variants overwrite gets no gradient.
@@ -30,6 +30,14 @@ extension OperatorLibrary {
   public static let isfinite = classified("isfinite", ofIntegers: true) { .unary(.absolute, $0) .< infinity }
   public static let isposinf = classified("isposinf") { $0 .== infinity }
   public static let isneginf = classified("isneginf") { $0 .== -infinity }
+
+  /// Whether the sign is negative: that of -0, too, and of a NaN.
+  public static let signbit = pointwise("signbit(Tensor self) -> Tensor", promotion: .comparison) { x, call in
+    let dtype = try call.reference(0).dtype
+    if dtype == .bool { return .constant(.bool(false)) }
+    return (dtype.isFloatingPoint ? .binary(.copySign, .cast(dtype, 1), x[0]) : x[0]) .< 0
+  }
+  .notDifferentiable()
 
   private static let infinity = ScalarExpression.constant(.double(.infinity))
 
@@ -88,6 +96,7 @@ extension Tensor {
   public static func .> (a: Tensor, b: some TensorOperand) throws -> Tensor { try a.gt(b) }
   public static func .>= (a: Tensor, b: some TensorOperand) throws -> Tensor { try a.ge(b) }
 
+  public func signbit() throws -> Tensor { try OperatorLibrary.signbit(.reference(self)) }
   public func isNaN() throws -> Tensor { try OperatorLibrary.isnan(.reference(self)) }
   public func isInfinite() throws -> Tensor { try OperatorLibrary.isinf(.reference(self)) }
   public func isFinite() throws -> Tensor { try OperatorLibrary.isfinite(.reference(self)) }

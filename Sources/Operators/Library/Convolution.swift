@@ -29,7 +29,7 @@ extension OperatorLibrary {
             )
           }
         }
-        return [TensorMeta(dtype: input.dtype, sizes: sizes, device: input.device)]
+        return [TensorMeta(sizes, convolving: input, weight)]
       },
       lowering: { call, results, builder in
         let (input, weight) = (try call.reference(0), try call.reference(1))
@@ -70,7 +70,7 @@ extension OperatorLibrary {
         }
         let shapes = [input.sizes, weight.sizes, [sizes[1]]]
         return zip(try call.outputMask(10), shapes).map { isWanted, sizes in
-          isWanted ? TensorMeta(dtype: input.dtype, sizes: sizes, device: input.device) : nil
+          isWanted ? TensorMeta(sizes, convolving: input, weight) : nil
         }
       },
       lowering: { call, results, builder in
@@ -128,6 +128,13 @@ extension OperatorLibrary {
     let weightGradient =
       try d.isNeeded("weight") ? inputTangent.flatMap { try backward(.reference($0), d["weight"], result: 1) } : nil
     return [outputGradient, inputGradient, weightGradient].map { $0.map { .reference($0) } ?? .none }
+  }
+}
+
+extension TensorMeta {
+  /// A new image or weight, with channels last where the image or the weight has them.
+  fileprivate init(_ sizes: [SymInt], convolving image: Tensor, _ weight: Tensor) {
+    self.init(sizes, like: image.layout.imageFormat == .contiguous ? weight : image)
   }
 }
 

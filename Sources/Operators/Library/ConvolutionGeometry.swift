@@ -132,9 +132,11 @@ struct ConvolutionGeometry {
     let grouped = narrow.splittingChannels(groups)
     let left = builder.temporary(narrow.dtype, [groups, o, n] + narrow.sizes[2...])
     builder.copy(grouped.permuted([1, 2, 0] + Array(3..<grouped.sizes.count)), to: left)
+    let result = weight.isDense ? weight : builder.temporary(weight.dtype, weight.sizes)
     builder.matmul(
       left.viewed(as: [groups, o, n * l], strides: [o * n * l, n * l, 1], offset: left.offset), right,
-      to: weight.viewed(as: [groups, o, k], strides: [o * k, k, 1], offset: weight.offset))
+      to: result.viewed(as: [groups, o, k], strides: [o * k, k, 1], offset: result.offset))
+    if !weight.isDense { builder.copy(result, to: weight) }
   }
 
   // MARK: - Operands
@@ -178,13 +180,12 @@ extension Operand {
       offset: offset)
   }
 
-  /// A dense [n, o, places…] as [n, g, O, L].
+  /// [n, o, places…], dense in any memory format, as [n, g, O, L].
   fileprivate func places(_ groups: Int) -> Operand {
-    let places = sizes[2...].reduce(1, *)
     let channels = sizes[1] / groups
     return viewed(
-      as: [sizes[0], groups, channels, places],
-      strides: [sizes[1] * places, channels * places, places, 1], offset: offset)
+      as: [sizes[0], groups, channels, sizes[2...].reduce(1, *)],
+      strides: [strides[0], channels * strides[1], strides[1], strides.last ?? 1], offset: offset)
   }
 
   /// The same operand for each index of a new first dimension.

@@ -13,9 +13,12 @@ extension OperatorLibrary {
 
   // By their mirror image, the element at the edge not repeated.
 
-  public static let reflectionPad1d: OperatorDefinition = padded(.reflection, rank: 1, gradient: reflectionPad1dBackward)
-  public static let reflectionPad2d: OperatorDefinition = padded(.reflection, rank: 2, gradient: reflectionPad2dBackward)
-  public static let reflectionPad3d: OperatorDefinition = padded(.reflection, rank: 3, gradient: reflectionPad3dBackward)
+  public static let reflectionPad1d: OperatorDefinition = padded(
+    .reflection, rank: 1, gradient: reflectionPad1dBackward)
+  public static let reflectionPad2d: OperatorDefinition = padded(
+    .reflection, rank: 2, gradient: reflectionPad2dBackward)
+  public static let reflectionPad3d: OperatorDefinition = padded(
+    .reflection, rank: 3, gradient: reflectionPad3dBackward)
 
   // By the element at the edge.
 
@@ -56,7 +59,7 @@ extension OperatorLibrary {
           builder.sample(input, try mode.sampling(call, at: 1, from: input, rank: rank), to: results[0])
         })
     )
-    .derivative { d in try gradient()(.reference(d.gradient), d["self"], d["padding"]) }
+    .derivative(saving: ["self"]) { d in try gradient()(.reference(d.gradient), d["self"], d["padding"]) }
   }
 
   private static func paddedBackward(

@@ -17,8 +17,7 @@ extension OperatorLibrary {
   .derivative(saving: ["self"]) { d in
     try eluBackward(.reference(d.gradient), d["alpha"], d["scale"], d["input_scale"], .bool(false), d["self"])
   }
-  .inPlaceVariant()
-  .inPlaceDerivative(saving: ["result"]) { d in
+  .inPlaceVariant(saving: ["result"]) { d in
     try eluBackward(
       .reference(d.gradient), d["alpha"], d["scale"], d["input_scale"], .bool(true), .reference(d.result))
   }
@@ -65,8 +64,7 @@ extension OperatorLibrary {
     return select(x[0] .> 0, x[0], below)
   }
   .derivative(saving: ["self"]) { try celuGradient($0, isResult: false, $0["self"]) }
-  .inPlaceVariant()
-  .inPlaceDerivative(saving: ["result"]) { try celuGradient($0, isResult: true, .reference($0.result)) }
+  .inPlaceVariant(saving: ["result"]) { try celuGradient($0, isResult: true, .reference($0.result)) }
 
   /// `elu` with the constants that keep activations of mean 0 and variance 1 so.
   public static let selu = OperatorDefinition(
