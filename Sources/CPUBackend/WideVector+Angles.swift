@@ -37,7 +37,8 @@ extension SIMD8<Double> {
     let (short, long) = (height.replacing(with: width, where: isSteep), width.replacing(with: height, where: isSteep))
     // Both may be 0 or infinite.
     let areInfinite = (short .== .infinity) .& (long .== .infinity)
-    let t = (short / long).replacing(with: 0, where: long .== 0).replacing(with: 1, where: areInfinite)
+    let areZero = (short .== 0) .& (long .== 0)
+    let t = (short / long).replacing(with: 0, where: areZero).replacing(with: 1, where: areInfinite)
     let z = t * t
     let arc =
       z.polynomial(

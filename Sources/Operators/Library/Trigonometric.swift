@@ -65,7 +65,8 @@ extension OperatorLibrary {
 
   /// sin(πx) / (πx), and 1 at 0.
   public static let sinc = unary("sinc(Tensor self) -> Tensor", promotion: .intToFloat) { x in
-    let angle = .constant(.double(.pi)) * x
+    // As a number, π would be rounded to half precision where x is of that, though computing happens in float32.
+    let angle = .unary(.acos, -1) * x
     return select(x .== 0, 1, .unary(.sin, angle) / angle)
   }
   .derivative(saving: ["self"]) { d in
