@@ -21,7 +21,7 @@ struct Normalization {
 
   /// The three results, those that the mask asks for; the second and third summed over the other dimensions.
   func gradients(_ mask: [Bool], others: [Int]) throws -> [Tensor?] {
-    let normalized = try normalized()
+    let normalized = try self.normalized()
     func sum(_ x: Tensor) throws -> Tensor { try others.isEmpty ? x : x.sum(others) }
     return [
       mask[0] ? try project(weight.map { try gradient * $0 } ?? gradient, normalized) : nil,
@@ -32,7 +32,7 @@ struct Normalization {
   /// The gradients of Σ tangent · result, over the three results above, with respect to grad, input and weight. They have
   /// the input's shape: that of the weight is still to be summed.
   func secondGradients(_ tangents: [Tensor?]) throws -> [Tensor?] {
-    let normalized = try normalized()
+    let normalized = try self.normalized()
     let scaled = try weight.map { try gradient * $0 } ?? gradient
     var (toGradient, toInput, toWeight): (Tensor?, Tensor?, Tensor?)
     func add(_ x: Tensor, to sum: inout Tensor?) throws { sum = try sum?.add(x) ?? x }

@@ -119,7 +119,7 @@ extension OperatorLibrary {
           guard dtype.isFloatingPoint || (integers != nil && dtype != .bool) else {
             throw OperatorError(.dtype, call.target.name, "is not defined for \(named ?? input.dtype)")
           }
-          return [TensorMeta(dtype: dtype, layout: input.layout.copied(format: .preserve), device: input.device)]
+          return [TensorMeta(dtype: dtype, sizes: input.sizes, device: input.device)]
         },
         lowering: { call, results, builder in
           let (input, output) = (try call.reference(0), results[0])
