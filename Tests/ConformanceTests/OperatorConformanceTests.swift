@@ -13,7 +13,7 @@ final class OperatorConformanceTests: XCTestCase {
   /// The values and gradients are those of the operators, whatever they are decomposed into.
   func testRecordedCallsReplayDecomposed() throws {
     for table in [DecompositionTable.coreATen, .primitives] {
-      try replay(.compiled(AOTConfiguration(decompositions: table)))
+      try replay(.compiled(AOTConfiguration(decompositions: table)), of: Facts.sample)
     }
   }
 
@@ -25,9 +25,11 @@ final class OperatorConformanceTests: XCTestCase {
     }
   }
 
-  private func replay(_ mode: ReplayMode, file: StaticString = #filePath, line: UInt = #line) throws {
+  private func replay(
+    _ mode: ReplayMode, of folder: URL = Facts.operators, file: StaticString = #filePath, line: UInt = #line
+  ) throws {
     var passed = 0
-    OperatorReplay(try OperatorFacts(folder: Facts.operators), mode: mode).run { result in
+    OperatorReplay(try OperatorFacts(folder: folder), mode: mode).run { result in
       switch result.outcome {
       case .passed: passed += 1
       case .failed(let mismatch): XCTFail("\(result.id): \(mismatch)", file: file, line: line)
