@@ -17,7 +17,8 @@ extension OperatorLibrary {
           throw OperatorError(
             .shape, call.target.name, "\(image[0]) channels are not a multiple of \(factor) · \(factor)")
         }
-        return [TensorMeta(leading + [image[0] / (factor * factor), image[1] * factor, image[2] * factor], like: input)]
+        let shuffled = [image[0] / (factor * factor), image[1] * factor, image[2] * factor]
+        return [TensorMeta(leading + shuffled, like: input)]
       },
       lowering: { call, results, builder in
         let factor = try call.int(1)

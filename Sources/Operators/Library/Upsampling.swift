@@ -147,7 +147,9 @@ extension OperatorLibrary {
         }
         let space = try call.tensor(0).shape.suffix(rank)
         let scaled = zip(space, factors ?? []).map { Double($0) * $1 }
-        guard scaled.allSatisfy({ $0.magnitude < 0x1p62 }) else { throw call.mismatch(last, "factors of a size to be had") }
+        guard scaled.allSatisfy({ $0.magnitude < 0x1p62 }) else {
+          throw call.mismatch(last, "factors of a size to be had")
+        }
         let scales = (0..<rank).map { i -> Value in factors.map { .double($0[i]) } ?? .none }
         var arguments = [call.arguments[0], Value(sizes ?? scaled.map { Int($0) })]
         arguments += call.arguments[2..<last] + scales
@@ -202,7 +204,10 @@ extension InterpolationMode {
     case .nearest:
       [1: Library.upsampleNearest1dVec, 2: Library.upsampleNearest2dVec, 3: Library.upsampleNearest3dVec]
     case .nearestExact:
-      [1: Library.upsampleNearestExact1dVec, 2: Library.upsampleNearestExact2dVec, 3: Library.upsampleNearestExact3dVec]
+      [
+        1: Library.upsampleNearestExact1dVec, 2: Library.upsampleNearestExact2dVec,
+        3: Library.upsampleNearestExact3dVec,
+      ]
     case .linear:
       [1: Library.upsampleLinear1dVec, 2: Library.upsampleBilinear2dVec, 3: Library.upsampleTrilinear3dVec]
     case .cubic: [2: Library.upsampleBicubic2dVec]
