@@ -19,7 +19,15 @@ extension OperatorLibrary {
     "sym_numel(Tensor self) -> SymInt", .composite { .int(try $0.tensor(0).layout.elementCount) })
 
   public static let symStorageOffset = OperatorDefinition(
-    "sym_storage_offset(Tensor self) -> SymInt", .composite { .int(try $0.tensor(0).layout.offset) })
+    "sym_storage_offset(Tensor self) -> SymInt",
+    .composite { call in
+      // Calls of one compiled function may differ in where their arguments start.
+      guard DispatchContext.current.mode == nil else {
+        throw OperatorError(
+          .dataDependent, call.target.name, "where a tensor starts in its storage is not known in a captured function")
+      }
+      return .int(try call.tensor(0).layout.offset)
+    })
 
   /// Whether the elements are dense in the order that a memory format has.
   public static let symIsContiguous = OperatorDefinition(
