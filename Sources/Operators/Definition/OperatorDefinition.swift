@@ -104,7 +104,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     for index in schema.parameters.indices { schema.parameters[index].alias = nil }
     for index in schema.returns.indices { schema.returns[index].alias = nil }
     self.schema = schema
-    self.traits = view.traits
+    self.traits = view.traits.subtracting(.core)
     self.implementation = .copy(rule)
     self.derivative = view.derivative
     self.viewDType = view.viewDType

@@ -75,11 +75,11 @@ extension OperatorLibrary {
     )
     .decomposition { call in
       let input = try call.tensor(0)
-      let dtype = try call.optionalDType(4) ?? input.dtype
+      let dtype = try dtypePosition.flatMap(call.optionalDType) ?? input.dtype
       let magnitude = try input.converted(to: dtype.accumulator).abs()
       let (dimensions, keeps) = (try rule.dimensions(call, rank: input.rank), try rule.keeps(call))
       func sum(_ terms: Tensor) throws -> Tensor { try terms.sum(dimensions, keepDimensions: keeps) }
-      switch try call.double(1) {
+      switch try call.order {
       case .infinity: return .reference(try magnitude.amax(dimensions, keepDimensions: keeps))
       case -.infinity: return .reference(try magnitude.amin(dimensions, keepDimensions: keeps))
       case 0: return .reference(try sum(magnitude.ne(0).converted(to: magnitude.dtype)))
