@@ -39,6 +39,6 @@ final class PoolingTests: XCTestCase {
     XCTAssertThrowsError(try x.maxPool2d(2, padding: 2))
     XCTAssertThrowsError(try x.maxPool2d(0))
     XCTAssertThrowsError(try x.avgPool2d(2, stride: -1))
-    XCTAssertThrowsError(try x.adaptiveAvgPool2d(0, 1))
+    XCTAssertThrowsError(try x.adaptiveAvgPool2d(-1, 1))
   }
 }
