@@ -34,9 +34,6 @@ final class OperatorGradientTests: XCTestCase {
           guard let sample = try GradientSample(item, definition, facts) else { continue }
           try check(sample.inputs, sample.options, sample.function)
           checked += 1
-        } catch let error as OperatorError where error.code != .notDifferentiable {
-          // The noise moved an argument out of the operator's domain.
-          continue
         } catch {
           XCTFail("\(item.id): \(error)")
         }
@@ -97,7 +94,13 @@ private struct GradientSample {
     var options = GradientCheckOptions()
     options.usesRandomDirection = true
     self.options = options
-    let results = try function(inputs).filter { $0.dtype.isFloatingPoint }
+    let results: [Tensor]
+    do {
+      results = try function(inputs).filter { $0.dtype.isFloatingPoint }
+    } catch let error as OperatorError where error.code == .argument {
+      // The noise moved an argument out of the operator's domain: it was at the border.
+      return nil
+    }
     guard try results.allSatisfy({ try $0.to(.float64).elements(as: Double.self).allSatisfy(\.isFinite) }),
       results.contains(where: { $0.dtype == .float64 && $0.requiresGrad && $0.elementCount > 0 })
     else { return nil }

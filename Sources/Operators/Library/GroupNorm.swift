@@ -116,6 +116,8 @@ extension OperatorLibrary {
       gradients[2]?.sum([0, 3]).reshape([input.sizes[1]]),
     ].map { $0.map { .reference($0) } ?? .none }
   }
+  // Functions of the input: its gradient has their part.
+  .derivative(of: "mean", "rstd") { _ -> [Value] in [.none, .none] }
 
   public static let groupNorm = OperatorDefinition(
     """

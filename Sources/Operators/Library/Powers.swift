@@ -69,16 +69,16 @@ extension OperatorLibrary {
     .binary(.power, base, exponent)
   }
 
-  // 0 to a power that is not negative counts as constant: its logarithm would give 0 · -∞.
+  // 0 to a power that is not negative counts as constant: the logarithm of 0 would give 0 · -∞, here or in the next derivative.
   private static func exponentGradient(_ d: DerivativeContext) throws -> Tensor {
     let exponent = try d.tensor("exponent")
     guard let base = d["self"].reference else {
       let base = try d.call.scalar(0).doubleValue
-      let slope = try d.result * Foundation.log(base)
-      return try d.gradient * (base == 0 ? exponent.ge(0).selecting(0.0, slope) : slope)
+      if base != 0 { return try d.gradient * (d.result * Foundation.log(base)) }
+      return try d.gradient * (d.result * exponent.ge(0).selecting(exponent.fullLike(1.0), 0.0).log())
     }
     let isConstant = try base.eq(0).logicalAnd(exponent.ge(0))
-    return try d.gradient * isConstant.selecting(0.0, d.result * base.log())
+    return try d.gradient * (d.result * isConstant.selecting(1.0, base).log())
   }
 }
 
