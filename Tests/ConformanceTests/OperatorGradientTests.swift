@@ -13,20 +13,30 @@ final class OperatorGradientTests: XCTestCase {
   /// Calls checked of each operator.
   private static let callCount = 3
 
-  func testGradients() throws { try check { try gradcheck($0, $1, $2) } }
-  func testGradientsOfGradients() throws { try check { try gradgradcheck($0, $1, $2) } }
+  func testGradients() throws { try check(except: Self.withoutDerivative) { try gradcheck($0, $1, $2) } }
+
+  func testGradientsOfGradients() throws {
+    try check(except: Self.withoutDerivative + Self.withoutSecondDerivative) { try gradgradcheck($0, $1, $2) }
+  }
+
+  /// What is not there yet: a backward pass through it throws an error.
+  private static let withoutDerivative = ["grid_sampler_2d_backward.default"]
+  /// What needs one of those, and `pdist`, whose second derivative PyTorch refuses as well.
+  private static let withoutSecondDerivative = [
+    "grid_sampler.default", "grid_sampler_2d.default", "_pdist_forward.default",
+  ]
 
   private typealias Check = (
     _ inputs: [Tensor], _ options: GradientCheckOptions, _ function: ([Tensor]) throws -> [Tensor]
   ) throws -> Void
 
-  private func check(_ check: Check) throws {
+  private func check(except exceptions: [String], _ check: Check) throws {
     let facts = try OperatorFacts(folder: Facts.operators)
     let cases = Dictionary(grouping: facts.cases.filter { $0.gradient != nil }, by: \.operatorName)
     var unchecked: [String] = []
     for definition in OperatorLibrary.all {
       let name = "\(definition.name.base).\(definition.name.overload)"
-      if Self.conventions[name] != nil || definition.derivative?.isEmpty == true { continue }
+      if exceptions.contains(name) || definition.derivative?.isEmpty == true { continue }
       var checked = 0
       for item in (cases[name] ?? []).sorted(by: { $0.elementCount < $1.elementCount }) {
         guard checked < Self.callCount else { break }
@@ -42,9 +52,6 @@ final class OperatorGradientTests: XCTestCase {
     }
     print("no recorded call to check: \(unchecked.sorted())")
   }
-
-  /// Operators without a derivative to check, and why.
-  private static let conventions = ["grid_sampler_2d_backward.default": "has no derivative"]
 }
 
 extension OperatorDefinition {

@@ -111,6 +111,8 @@ extension OperatorLibrary {
       weight: try d.optionalTensor("weight"), folded: Array((input.rank - (try d.call.ints(2).count))..<input.rank))
     return try normalization.secondGradients(d.gradients + [nil]).map { $0.map { .reference($0) } ?? .none }
   }
+  // A function of the input: its gradient has its part.
+  .derivative(of: "rstd") { _ in nil }
 
   public static let rmsNorm = OperatorDefinition(
     "rms_norm(Tensor input, SymInt[] normalized_shape, Tensor? weight=None, float? eps=None) -> Tensor",
