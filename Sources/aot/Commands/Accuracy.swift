@@ -8,8 +8,8 @@ enum Accuracy {
   static let command = Command.action(
     "accuracy", "Errors of float32 elementary functions over all numbers, against the C library's float64 functions",
     discussion: """
-      Errors are in units in the last place of the exact result. Functions of two numbers are given 2³² pairs: every \
-      combination of sign, exponent and leading bits. All functions of all numbers take about an hour on two cores; use a \
+      Errors are in units in the last place of the exact result. Functions of two numbers are given 2³² pairs: every
+      combination of sign, exponent and leading bits. All functions of all numbers take about an hour on two cores; use a
       release build.
       """,
     options: [function.parameter, stride.parameter, Bench.json.parameter], run: run)
