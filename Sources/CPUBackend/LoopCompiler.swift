@@ -100,8 +100,13 @@ struct LoopCompiler {
       }
     }
     enter(stageCount)
-    for store in kernel.stores where store.extent == .full { try write(store, level: .element) }
-    for store in kernel.stores where store.extent == .outer { try write(store, level: .group) }
+    // A result may lie over an input that dies here: all loads come before the first store.
+    var full: [Instruction] = []
+    var outer: [Instruction] = []
+    for store in kernel.stores where store.extent == .full { full.append(try instruction(for: store, level: .element)) }
+    for store in kernel.stores where store.extent == .outer { outer.append(try instruction(for: store, level: .group)) }
+    segments[2 + 2 * stageCount] += full
+    segments[segments.count - 1] += outer
   }
 
   private mutating func enter(_ stage: Int) {
@@ -137,7 +142,10 @@ struct LoopCompiler {
     return final
   }
 
-  private mutating func write(_ store: LoopKernel.Store, level: Level) throws(LoopError) {
+  /// The instruction that stores a value, which is computed where its level and stage say.
+  private mutating func instruction(
+    for store: LoopKernel.Store, level: Level
+  ) throws(LoopError) -> Instruction {
     var access = store.access
     if store.extent == .outer { access.strides += kernel.reducedSizes.map { _ in 0 } }
     let indirections = try indirections(of: access, level: level)
@@ -153,8 +161,7 @@ struct LoopCompiler {
     accesses.append(
       AccessDraft(
         access: access, level: level, mode: store.mode, indirections: indirections))
-    // After everything else: stores over the outer space come last.
-    segments[level == .group ? segments.count - 1 : 2 + 2 * stageCount].append(instruction)
+    return instruction
   }
 
   private mutating func writeChecks() throws(LoopError) {

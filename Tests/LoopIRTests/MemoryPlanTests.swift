@@ -82,4 +82,24 @@ final class MemoryPlanTests: XCTestCase {
     let size = program.buffers[buffer].elementCount * program.buffers[buffer].dtype.byteCount
     return (try XCTUnwrap(plan.offsets[buffer]), size)
   }
+
+  /// The first store may lie over what the second one's value is loaded from.
+  func testStoresComeAfterAllLoads() throws {
+    var builder = LoopBuilder()
+    let (a, b) = (builder.external(.int64, elementCount: 6), builder.external(.int64, elementCount: 6))
+    let results = (0..<2).map { _ in builder.external(.int64, elementCount: 6) }
+    func whole(_ buffer: BufferID) -> Operand { Operand(buffer: buffer, dtype: .int64, sizes: [6], strides: [1]) }
+    let (dying, born) = (builder.temporary(.int64, [6]), builder.temporary(.int64, [6]))
+    builder.copy(whole(a), to: dying)
+    builder.append(
+      .loop(
+        LoopKernel(
+          outerSizes: [6], loads: [whole(b).access, dying.access],
+          stores: [.init(born.access, .load(0) * 2), .init(whole(results[0]).access, .load(0) + .load(1))])))
+    builder.copy(born, to: whole(results[1]))
+    let plan = MemoryPlan(builder.program)
+    XCTAssertEqual(plan.offsets[born.buffer.index], plan.offsets[dying.buffer.index])
+    var random = Random(1)
+    try assertMatchesReference(builder.program, (0..<4).map { _ in random.memory(.int64, 6) })
+  }
 }
