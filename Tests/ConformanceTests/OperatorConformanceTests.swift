@@ -7,9 +7,6 @@ import XCTest
 
 /// Calls recorded from PyTorch, made again.
 final class OperatorConformanceTests: XCTestCase {
-  /// What is refused with an error though PyTorch does it.
-  private static let refusals = ["grid_sampler_2d_backward.default": "has no derivative"]
-
   func testRecordedCallsReplay() throws { try replay(.eager) }
 
   func testRecordedCallsReplayCompiled() throws { try replay(.compiled(AOTConfiguration())) }
@@ -36,9 +33,7 @@ final class OperatorConformanceTests: XCTestCase {
     OperatorReplay(try OperatorFacts(folder: folder), mode: mode).run { result in
       switch result.outcome {
       case .passed: passed += 1
-      case .failed(let mismatch):
-        let isRefused = Self.refusals[result.operatorName].map(mismatch.got.contains) ?? false
-        if !isRefused { XCTFail("\(result.id): \(mismatch)", file: file, line: line) }
+      case .failed(let mismatch): XCTFail("\(result.id): \(mismatch)", file: file, line: line)
       case .skipped: break
       }
     }

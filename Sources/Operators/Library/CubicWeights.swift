@@ -10,14 +10,17 @@ enum CubicWeights {
   private static let far = [a, -5 * a, 8 * a, -4 * a]
 
   /// The elements' weights at a place that is `fraction` behind the second, and how they change with it.
-  static func at(_ fraction: ScalarExpression) -> [(weight: ScalarExpression, slope: ScalarExpression)] {
+  static func at(
+    _ fraction: ScalarExpression
+  ) -> [(weight: ScalarExpression, slope: ScalarExpression, curvature: ScalarExpression)] {
     let rest = 1 - fraction
-    return [
-      (value(far, fraction + 1), slope(far, fraction + 1)),
-      (value(near, fraction), slope(near, fraction)),
-      (value(near, rest), -slope(near, rest)),
-      (value(far, rest + 1), -slope(far, rest + 1)),
-    ]
+    return [(far, fraction + 1, false), (near, fraction, false), (near, rest, true), (far, rest + 1, true)].map {
+      piece, distance, isBehind in
+      let slope = value(derivative(piece), distance)
+      return (
+        value(piece, distance), isBehind ? -slope : slope, value(derivative(derivative(piece)), distance)
+      )
+    }
   }
 
   private static func value(_ coefficients: [Double], _ x: ScalarExpression) -> ScalarExpression {
@@ -25,8 +28,7 @@ enum CubicWeights {
     return constants.dropFirst().reduce(constants[0]) { $0 * x + $1 }
   }
 
-  private static func slope(_ coefficients: [Double], _ x: ScalarExpression) -> ScalarExpression {
-    let powers = [3.0, 2, 1]
-    return value(zip(coefficients, powers).map { $0 * $1 }, x)
+  private static func derivative(_ coefficients: [Double]) -> [Double] {
+    zip(coefficients, (1..<coefficients.count).reversed()).map { $0 * Double($1) }
   }
 }

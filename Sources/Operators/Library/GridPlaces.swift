@@ -33,7 +33,9 @@ struct GridPlaces {
       // Each element for itself is looked for beyond the edges, not the place.
       let second = ScalarExpression.unary(.floor, scaled)
       return CubicWeights.at(scaled - second).enumerated().map { i, entry in
-        tap(at: brought(second + .constant(.double(Double(i - 1)))).place, entry.weight, slope: entry.slope)
+        tap(
+          at: brought(second + .constant(.double(Double(i - 1)))).place, entry.weight, slope: entry.slope,
+          curvature: entry.curvature)
       }
     }
   }
@@ -53,11 +55,14 @@ struct GridPlaces {
       : ((coordinate + 1) * .constant(.double(Double(size))) - 1) * 0.5
   }
 
-  private func tap(at place: ScalarExpression, _ weight: ScalarExpression? = nil, slope: ScalarExpression = 0) -> Tap {
+  private func tap(
+    at place: ScalarExpression, _ weight: ScalarExpression? = nil, slope: ScalarExpression = 0,
+    curvature: ScalarExpression = 0
+  ) -> Tap {
     // Compared before it is made an index: it may be any number, and none.
     let isInside = ScalarExpression.binary(.bitwiseAnd, place .>= 0, place .<= last)
     let index = ScalarExpression.cast(.int64, LoopIR.select(isInside, place, 0))
-    return Tap(index: index, weight: weight, slope: slope, isInside: isInside)
+    return Tap(index: index, weight: weight, slope: slope, curvature: curvature, isInside: isInside)
   }
 
   /// A place brought inside, and how it changes with what it was.

@@ -12,8 +12,10 @@ extension OperatorLibrary {
   public static let gridSampler3d: OperatorDefinition = gridSampled(rank: 3, gradient: gridSampler3dBackward)
 
   /// The gradients with respect to image and grid.
-  public static let gridSampler2dBackward = gridSampledBackward(rank: 2)
-  public static let gridSampler3dBackward = gridSampledBackward(rank: 3)
+  public static let gridSampler2dBackward: OperatorDefinition = gridSampledBackward(
+    rank: 2, sample: gridSampler2d, backward: gridSampler2dBackward)
+  public static let gridSampler3dBackward: OperatorDefinition = gridSampledBackward(
+    rank: 3, sample: gridSampler3d, backward: gridSampler3dBackward)
 
   public static let gridSampler = OperatorDefinition(
     """
@@ -50,7 +52,10 @@ extension OperatorLibrary {
     }
   }
 
-  private static func gridSampledBackward(rank: Int) -> OperatorDefinition {
+  private static func gridSampledBackward(
+    rank: Int, sample: @autoclosure @escaping @Sendable () -> OperatorDefinition,
+    backward: @autoclosure @escaping @Sendable () -> OperatorDefinition
+  ) -> OperatorDefinition {
     OperatorDefinition(
       """
       grid_sampler_\(rank)d_backward(Tensor grad_output, Tensor input, Tensor grid, int interpolation_mode, \
@@ -75,12 +80,17 @@ extension OperatorLibrary {
             builder.spread(gradient, sampling.sampling, places: sampling.places, to: results[0])
           }
           builder.append(.loop(sampling.gridGradient(of: gradient, input, to: results[results.count - 1])))
-        }))
+        })
+    )
+    .derivative(of: "grad_output", "input", "grid", saving: ["grad_output", "input", "grid"]) { d -> [Value] in
+      let gradients = try gridSampledDoubleBackward(d, sample: sample(), backward: backward())
+      return gradients.map { $0.map { .reference($0) } ?? .none }
+    }
   }
 }
 
 /// The coordinates of a grid as places in an image.
-private struct GridSampling {
+struct GridSampling {
   let sampling: Sampling
   /// The coordinates, one load per dimension of the image, first dimension first.
   let places: [LoopKernel.Access]
@@ -89,14 +99,8 @@ private struct GridSampling {
 
   /// Reads interpolation_mode, padding_mode and align_corners from a position on.
   init(_ call: LoweringCall, at position: Int, rank: Int, over image: Operand, places grid: Operand) throws {
-    let (interpolation, padding) = try Self.modes(call, at: position)
-    let alignsCorners = try call.bool(position + 2)
     let dtype = image.dtype.accumulator
-    let dimensions = (0..<rank).map { i in
-      GridPlaces(
-        size: image.sizes[2 + i], interpolation: interpolation, padding: padding, alignsCorners: alignsCorners,
-        coordinate: .cast(dtype, .load(i)))
-    }
+    let dimensions = try Self.dimensions(call, at: position, sizes: Array(image.sizes[2...]), dtype)
     sampling = Sampling(taps: dimensions.map(\.taps), dtype: dtype)
     slopes = dimensions.map(\.placeSlope)
     places = (0..<rank).map { i in
@@ -104,6 +108,19 @@ private struct GridSampling {
       .init(
         buffer: grid.buffer, dtype: grid.dtype, strides: [grid.strides[0], 0] + grid.strides[1...rank],
         offset: grid.offset + (rank - 1 - i) * grid.strides[rank + 1])
+    }
+  }
+
+  /// How the image is read along each dimension, whose coordinates are loads from 0 on.
+  static func dimensions(
+    _ call: Call<some Any>, at position: Int, sizes: [Int], _ dtype: DType
+  ) throws -> [GridPlaces] {
+    let (interpolation, padding) = try modes(call, at: position)
+    let alignsCorners = try call.bool(position + 2)
+    return sizes.enumerated().map { i, size in
+      GridPlaces(
+        size: size, interpolation: interpolation, padding: padding, alignsCorners: alignsCorners,
+        coordinate: .cast(dtype, .load(i)))
     }
   }
 

@@ -9,6 +9,8 @@ struct Tap {
   var weight: ScalarExpression?
   /// How the weight changes with the place.
   var slope: ScalarExpression = 0
+  /// How the slope changes with the place.
+  var curvature: ScalarExpression = 0
   /// Whether there is such an element, which counts as zero otherwise; nil where there always is.
   var isInside: ScalarExpression?
 }
