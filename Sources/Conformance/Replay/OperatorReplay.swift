@@ -41,7 +41,7 @@ public struct OperatorReplay {
     } catch let mismatch as Mismatch {
       return .failed(mismatch)
     } catch let error as OperatorError where error.code == .dataDependent && mode.isCapturing {
-      return .skipped("what it gives depends on elements, which a captured function does not have")
+      return .skipped("what it gives depends on elements, or a place in memory, that a captured function does not have")
     } catch {
       return .failed(Mismatch("call", expected: "a result", got: "the error \"\(error)\""))
     }

@@ -26,17 +26,9 @@ extension DType {
   }
 
   /// A number that no element is above.
-  var highest: Scalar {
-    switch self {
-    case .bool: .bool(true)
-    case .uint8: .int(Int(UInt8.max))
-    case .int8: .int(Int(Int8.max))
-    case .int16: .int(Int(Int16.max))
-    case .int32: .int(Int(Int32.max))
-    case .int64: .int(Int.max)
-    case .float16, .bfloat16, .float32, .float64: .double(.infinity)
-    }
-  }
+  var highest: Scalar { integers.map { Scalar.int($0.upperBound).converted(to: self) } ?? .double(.infinity) }
+  /// A number that no element is below.
+  var lowest: Scalar { integers.map { Scalar.int($0.lowerBound).converted(to: self) } ?? .double(-.infinity) }
 
   /// Whether a number can become an element without overflow; fractions are cut off. As in PyTorch, every number can be a
   /// bool, and negative ones wrap around to unsigned integers.

@@ -93,18 +93,3 @@ extension DerivativeContext {
     return try gradient.flatten(from: -rank).gather(-1, indices).reshape(sizes("grad_output"))
   }
 }
-
-extension DType {
-  /// A number that no element is below.
-  var lowest: Scalar {
-    switch self {
-    case .bool: .bool(false)
-    case .uint8: .int(0)
-    case .int8: .int(Int(Int8.min))
-    case .int16: .int(Int(Int16.min))
-    case .int32: .int(Int(Int32.min))
-    case .int64: .int(Int.min)
-    case .float16, .bfloat16, .float32, .float64: .double(-.infinity)
-    }
-  }
-}
