@@ -26,14 +26,44 @@ public struct AOTGraphCapture {
     public var requiresGradAfter: Bool
     /// Why eager autograd could not go back from it then; nil where it could.
     public var failureAfter: AutogradError?
+    /// For an input that shares its storage with others: what autograd knows as its base.
+    public var base: BaseFacts?
 
     public init(
-      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, failureAfter: AutogradError? = nil
+      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, failureAfter: AutogradError? = nil,
+      base: BaseFacts? = nil
     ) {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
       self.requiresGradAfter = requiresGradAfter ?? requiresGrad
       self.failureAfter = failureAfter
+      self.base = base
+    }
+  }
+
+  /// The tensor that an input is a view of, as autograd knows it; the input itself where it is no view.
+  public struct BaseFacts: Hashable, Sendable {
+    /// The first input with this base.
+    public var number: Int
+    public var meta: TensorMeta
+    public var requiresGrad: Bool
+    public var isLeaf: Bool
+    public var requiresGradAfter: Bool
+    public var failureAfter: AutogradError?
+    /// The views that lead from it to the input.
+    public var views: [ViewStep]
+
+    public init(
+      number: Int, meta: TensorMeta, requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool,
+      failureAfter: AutogradError?, views: [ViewStep]
+    ) {
+      self.number = number
+      self.meta = meta
+      self.requiresGrad = requiresGrad
+      self.isLeaf = isLeaf
+      self.requiresGradAfter = requiresGradAfter
+      self.failureAfter = failureAfter
+      self.views = views
     }
   }
 
@@ -68,7 +98,7 @@ public struct AOTGraphCapture {
   public func failure(of result: ViewAndMutationMeta.Result, _ meta: ViewAndMutationMeta) -> AutogradError? {
     switch result {
     case .mutatedInput(let index): inputs[index].failureAfter
-    case .output(let index): outputs[index].failure
+    case .output(let index), .outputHistory(let index): outputs[index].failure
     case .intermediateBase(let number):
       zip(meta.outputs, outputs).lazy.compactMap { $0.kind == .aliasOfIntermediate(number) ? $1.failure : nil }.first
     }
