@@ -8,7 +8,7 @@ import TensorCore
 public struct ViewAndMutationMeta: Hashable, Sendable {
   /// One per input of the function, closed-over tensors last.
   public var inputs: [InputInfo]
-  /// One per output of the function.
+  /// One per output of the function, then one for what each input with a `storageChange` is to be.
   public var outputs: [OutputInfo]
   /// The number of intermediate values that are returned, after the outputs, since outputs are views of them.
   public var intermediateBaseCount: Int
@@ -31,6 +31,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
       case outOfGraph
     }
 
+    public enum StorageChange: Hashable, Sendable { case tracked, underNoGrad }
+
     public var requiresGrad: Bool
     public var isLeaf: Bool
     /// Whether it requires a gradient after the call: a write can make it.
@@ -38,6 +40,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var mutatesData: Bool
     /// Whether sizes, strides or offset of the tensor itself were changed, as by `transpose_`.
     public var mutatesMetadata: Bool
+    /// Whether the tensor was given other memory, by `set_`, and autograd saw it.
+    public var storageChange: StorageChange?
     /// Whether every write happened where autograd does not look: through `detach()`.
     public var mutationsHiddenFromAutograd: Bool
     /// Whether every write happened with grad mode off or in inference mode.
@@ -52,6 +56,7 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public init(
       requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, mutatesData: Bool = false,
       mutatesMetadata: Bool = false,
+      storageChange: StorageChange? = nil,
       mutationsHiddenFromAutograd: Bool = false, mutationsUnderNoGrad: Bool = false, layoutAfter: Layout? = nil,
       layoutChanges: [ViewStep] = [], mutation: Mutation = .none
     ) {

@@ -26,8 +26,11 @@ public struct ClosureCapture {
     let context = DispatchContext.current
     let gradMode = context.isGradEnabled
     defer { context.isGradEnabled = gradMode }
-    let outputs = try session.tracer.recording {
-      try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+    // Hooks are applied to what the compiled graphs save, not to what the tape saves meanwhile.
+    let outputs = try SavedTensorHooks.with(nil) {
+      try session.tracer.recording {
+        try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+      }
     }
     let gradModeAfter = context.isGradEnabled == gradMode ? nil : context.isGradEnabled
     return try session.finish(outputs, signature: signature, gradModeAfter: gradModeAfter)

@@ -26,16 +26,15 @@ struct OutputClassification {
   private var baseNumbers: [ObjectIdentifier: Int] = [:]
 
   /// - Parameters:
-  ///   - result: What the captured graph returns.
+  ///   - elements: What the captured graph returns, and what inputs are that were given other memory.
   ///   - facts: Per output, what autograd knows of the eager one.
   ///   - inputs: The tensors that were passed in.
   ///   - recordsGradients: Whether gradients will be taken of the graph.
   init(
-    _ result: CapturedValue, facts: [AOTGraphCapture.OutputFacts], inputs: [CapturedTensor], recordsGradients: Bool
+    _ elements: [CapturedValue], facts: [AOTGraphCapture.OutputFacts], inputs: [CapturedTensor], recordsGradients: Bool
   ) throws {
     self.inputs = inputs
     self.recordsGradients = recordsGradients
-    let elements = result.elements ?? [result]
     for (position, element) in elements.enumerated() {
       guard let tensor = element.reference else { continue }
       if positions[ObjectIdentifier(tensor)] != nil { continue }

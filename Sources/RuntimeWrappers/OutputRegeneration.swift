@@ -16,7 +16,14 @@ public struct OutputRegeneration: RuntimeWrapper {
   /// The outputs whose gradient history comes from a result of its own, in the results' order after the bases.
   private let histories: [Int]
   private let baseCount: Int
+  /// Inputs that are given the memory of the last outputs, which the caller does not see.
+  private let storageChanges: [StorageChange]
   private let layoutChanges: [LayoutChange]
+
+  private struct StorageChange {
+    var input: Int
+    var isUnderNoGrad: Bool
+  }
 
   private struct Output {
     var info: ViewAndMutationMeta.OutputInfo
@@ -32,8 +39,11 @@ public struct OutputRegeneration: RuntimeWrapper {
         : LayoutChange(
           input: index, isHidden: info.isLeaf && info.requiresGrad, steps: info.layoutChanges)
     }
+    storageChanges = meta.inputs.enumerated().compactMap { index, info in
+      info.storageChange.map { StorageChange(input: index, isUnderNoGrad: $0 == .underNoGrad) }
+    }
     guard
-      meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty
+      meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty || !storageChanges.isEmpty
         || meta.outputs.contains(where: { $0.kind != .nonAlias || $0.isRequiringLeaf })
     else { return nil }
     outputs = meta.outputs.reduce(into: []) { outputs, info in
@@ -83,7 +93,12 @@ public struct OutputRegeneration: RuntimeWrapper {
       for (output, value) in zip(outputs, values) where output.info.isRequiringLeaf {
         try value.reference?.setRequiresGrad(true)
       }
-      return values
+      if storageChanges.isEmpty { return values }
+      for (change, source) in zip(storageChanges, values.suffix(storageChanges.count)) {
+        let set = { _ = try OperatorLibrary.setSource(arguments[change.input], source) }
+        if change.isUnderNoGrad { try noGrad(set) } else { try set() }
+      }
+      return Array(values.dropLast(storageChanges.count))
     }
   }
 

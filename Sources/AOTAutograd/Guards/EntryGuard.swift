@@ -10,6 +10,9 @@ struct EntryGuard {
   private let constants: [Constant]
   private let isGradEnabled: Bool
   private let isInferenceMode: Bool
+  private let autocastDType: DType?
+  /// What becomes of saved tensors: part of the compiled graphs.
+  private let hooks: SavedTensorHooks?
 
   /// - Parameter tensors: The call's tensors, then the tensors that the closure captured.
   init(_ tensors: [Tensor], constants: [Constant], context: DispatchContext) {
@@ -17,6 +20,8 @@ struct EntryGuard {
     self.constants = constants
     self.isGradEnabled = context.isGradEnabled
     self.isInferenceMode = context.isInferenceMode
+    self.autocastDType = context.autocastDType
+    self.hooks = SavedTensorHooks.inUse
   }
 
   var signature: InputSignature {
@@ -28,7 +33,8 @@ struct EntryGuard {
   /// Whether a call with these arguments may use the entry.
   func accepts(_ tensors: [Tensor], _ closedOver: [Tensor], constants: [Constant], context: DispatchContext) -> Bool {
     guard context.isGradEnabled == isGradEnabled, context.isInferenceMode == isInferenceMode,
-      tensors.count + closedOver.count == self.tensors.count, constants == self.constants
+      tensors.count + closedOver.count == self.tensors.count, constants == self.constants,
+      context.autocastDType == autocastDType, SavedTensorHooks.inUse === hooks
     else { return false }
     let all = closedOver.isEmpty ? tensors : tensors + closedOver
     for position in all.indices where !self.tensors[position].accepts(all[position], at: position, among: all) {
@@ -43,6 +49,8 @@ struct EntryGuard {
     if isInferenceMode != other.isInferenceMode {
       return "inference mode was \(isInferenceMode), is \(other.isInferenceMode)"
     }
+    if autocastDType != other.autocastDType { return "autocast is for another type, or off" }
+    if hooks !== other.hooks { return "other hooks for saved tensors are in use" }
     if constants != other.constants { return "an argument that is no tensor changed, or the structure of one" }
     for (position, (mine, theirs)) in zip(tensors, other.tensors).enumerated() where mine != theirs {
       return "tensor \(position) was \(mine), is \(theirs)"

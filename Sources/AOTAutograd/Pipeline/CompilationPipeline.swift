@@ -1,4 +1,5 @@
 import AOTArtifacts
+import EagerAutograd
 import Functionalization
 import GraphIR
 import JointTracing
@@ -25,30 +26,76 @@ struct CompilationPipeline {
     let functional = try capture.functionalized()
     try verify(functional.module, as: .functional)
     if !capture.needsAutograd { try refuseHistories(capture, functional.meta) }
-    let differentiated = capture.needsAutograd ? try functional.differentiated() : nil
-    guard var joint = differentiated, !joint.differentiableOutputs.isEmpty else {
-      return try compileInference(capture, functional, outside)
-    }
+    let failures = { capture.failure(of: $0, functional.meta) }
+    guard capture.needsAutograd, let compiled = try compileJoint(functional, hooks: SavedTensorHooks.inUse, failures)
+    else { return try compileInference(capture, functional, outside) }
+    let stack = WrapperStack(original, functional.meta, syntheticBase: syntheticBase, autograd: compiled.autograd)
+    var stages = stages(original, functional, stack, workspace: compiled.forward.workspaceByteCount)
+    stages.joint = compiled.joint.module.graph
+    stages.forward = compiled.partition.forward
+    stages.backward = compiled.partition.backward
+    stages.savedByteCount = compiled.partition.savedByteCount
+    stages.partitionReport = compiled.partition.report
+    let forward = compiled.forward
+    return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
+  }
+
+  private struct CompiledJoint {
+    let joint: JointGraph
+    let partition: Partition
+    let forward: any CompiledGraph
+    let autograd: AutogradJoin
+  }
+
+  /// Compiles a function that gradients are taken of; nil where none can flow.
+  ///
+  /// - Parameters:
+  ///   - hooks: What becomes of saved tensors.
+  ///   - failures: Why eager autograd could not go back from a result.
+  private func compileJoint(
+    _ functional: FunctionalGraph, hooks: SavedTensorHooks?,
+    _ failures: (ViewAndMutationMeta.Result) -> AutogradError?
+  ) throws -> CompiledJoint? {
+    var joint = try functional.differentiated()
+    if joint.differentiableOutputs.isEmpty { return nil }
     joint.module = try decomposed(joint.module)
     try verify(joint.module, as: .joint)
-    let partition = try configuration.partitionerInUse.partition(joint)
+    var partition = try configuration.partitionerInUse.partition(joint)
+    var module = joint.module
+    if let hooks {
+      let filter = configuration.savedTensorHooksFilter
+      partition = try partition.applying(hooks, to: &module) { filter.accepts($0) }
+    }
     // Both halves may read the constants that the joint graph's module holds.
-    let forwardModule = joint.module.with(partition.forward)
-    let backwardModule = joint.module.with(partition.backward)
+    let forwardModule = module.with(partition.forward)
+    let backwardModule = module.with(partition.backward)
     try verify(forwardModule, as: .forward)
     try verify(backwardModule, as: .backward)
     let forward = try compiler(.forward).compile(forwardModule, role: .forward)
     let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
-    let stack = WrapperStack(
-      original, functional.meta, syntheticBase: syntheticBase,
-      autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward))
-    var stages = stages(original, functional, stack, workspace: forward.workspaceByteCount)
-    stages.joint = joint.module.graph
-    stages.forward = partition.forward
-    stages.backward = partition.backward
-    stages.savedByteCount = partition.savedByteCount
-    stages.partitionReport = partition.report
-    return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
+    let differentiable = DifferentiableBackward { [self, joint] in
+      try compileGradient(of: functional, joint)
+    }
+    let autograd = try AutogradJoin(
+      functional, joint, partition, failures: failures, backward: backward, differentiableBackward: differentiable)
+    return CompiledJoint(joint: joint, partition: partition, forward: forward, autograd: autograd)
+  }
+
+  /// The gradients of a function as a function of primals and tangents that autograd can differentiate.
+  private func compileGradient(of functional: FunctionalGraph, _ joint: JointGraph) throws -> RuntimeFunction {
+    guard !functional.hasGraftedHistories else {
+      throw AutogradError(
+        .notDifferentiable,
+        "the gradient of a compiled function that calls functions with gradients of their own, or writes through detached "
+          + "tensors, cannot be differentiated; call it uncompiled for createGraph")
+    }
+    let gradient = try joint.gradientGraph(functional.meta.inputs)
+    if let compiled = try compileJoint(gradient, hooks: nil, { _ in nil }) {
+      let forward = compiled.forward
+      return compiled.autograd.wrap { try forward.run($0) }
+    }
+    let graph = try compiler(.inference).compile(gradient.module, role: .inference)
+    return { try graph.run($0) }
   }
 
   /// - Throws: `AOTError` where an output of a function compiled without autograd would require a gradient all the same.
@@ -85,7 +132,7 @@ struct CompilationPipeline {
     module = try decomposed(module)
     try verify(module, as: .functional)
     let graph = try compiler(.inference).compile(module, role: .inference)
-    let autograd = capture.needsAutograd ? AutogradJoin(capture, functional) : nil
+    let autograd = capture.needsAutograd ? AutogradJoin(functional) { capture.failure(of: $0, functional.meta) } : nil
     let stack = WrapperStack(
       outside.capture, functional.meta, syntheticBase: outside.syntheticBase, autograd: autograd)
     var stages = stages(outside.capture, functional, stack, workspace: graph.workspaceByteCount)

@@ -23,6 +23,10 @@ public enum Dispatcher {
         call.arguments[position] = try call.arguments[position].map { .reference(try mode.lift($0)) }
       }
     }
+    if let dtype = context.autocastDType {
+      let arguments = try autocast(nil) { () throws in try Autocast.cast(call, to: dtype) }
+      call.arguments = arguments
+    }
     if case .composite(let body) = call.target.implementation { return try body(call) }
     if let rewrite = call.target.argumentRewrite { call.arguments = try rewrite(call) }
     if call.target.mutates, !context.isInferenceMode { try refuseInferenceTensors(call) }
@@ -86,7 +90,22 @@ public enum Dispatcher {
         if !isFake { try runBody(body, call, results) }
         return results
       }
+    case .setStorage: return .reference(try setStorage(call))
     }
+  }
+
+  private static func setStorage(_ call: OperatorCall) throws -> Tensor {
+    let (tensor, source) = (try call.tensor(0), try call.tensor(1))
+    guard tensor.dtype == source.dtype, tensor.device == source.device else {
+      throw OperatorError(
+        .dtype, call.target.name,
+        "a \(tensor.dtype) tensor on \(tensor.device) cannot get the memory of a \(source.dtype) one on \(source.device)"
+      )
+    }
+    tensor.storage = source.storage
+    tensor.layout = source.layout
+    tensor.viewMeta = nil
+    return tensor
   }
 
   /// Runs an operator's own code, out of autograd's sight: autograd has the operator's derivative.

@@ -20,7 +20,7 @@ enum InPlaceExecution {
     switch functional.implementation {
     case .kernel(let rule, _), .host(let rule, _): shape = rule
     case .view(let rule): return try changeLayout(of: destination, to: rule(functionalCall)[0], functional, call)
-    case .copy, .inPlace, .mutating, .composite:
+    case .copy, .inPlace, .mutating, .setStorage, .composite:
       throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
     }
     guard let meta = try shape(functionalCall)[0] else {
@@ -43,7 +43,7 @@ enum InPlaceExecution {
         let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
         try body(functionalCall, [temporary])
         try EagerKernels.copy(temporary, to: destination)
-      case .view, .copy, .inPlace, .mutating, .composite: break
+      case .view, .copy, .inPlace, .mutating, .setStorage, .composite: break
       }
     }
     destination.storage.bumpVersion()

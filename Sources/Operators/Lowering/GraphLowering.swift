@@ -156,7 +156,7 @@ private struct GraphLoweringWriter {
       let results = try allocate(id, node)
       builder.append(.host(HostKernel(call, results: results, body: body)))
       return packed(results, node)
-    case .mutating:
+    case .mutating, .setStorage:
       throw OperatorError(
         .notImplemented, target.name, "writes to its arguments: functionalize the graph before it is lowered")
     case .composite:
