@@ -4,7 +4,7 @@ import TensorCore
 ///
 /// Some recorded functions are so ill-conditioned that two right results in single precision differ by more than the
 /// format's tolerance; so does then the recorded one from the exact one. A result is as good as the recorded one if it is no
-/// further from the exact one than twice what that is.
+/// further from the exact one than a few times what that is.
 final class ExactValues {
   private var values: [String: [Double]] = [:]
 
@@ -16,7 +16,7 @@ final class ExactValues {
     let worst = zip(recorded.elements, exact).map { abs($0 - $1) }.max() ?? 0
     guard worst.isFinite else { return false }
     return try zip(tensor.doubles(), exact).allSatisfy { got, exact in
-      tolerance.accepts(got, exact) || abs(got - exact) <= 2 * worst
+      tolerance.accepts(got, exact) || abs(got - exact) <= 4 * worst
     }
   }
 }

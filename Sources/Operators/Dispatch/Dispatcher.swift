@@ -23,10 +23,16 @@ public enum Dispatcher {
         call.arguments[position] = try call.arguments[position].map { .reference(try mode.lift($0)) }
       }
     }
-    if let dtype = context.autocastDType {
-      let arguments = try autocast(nil) { () throws in try Autocast.cast(call, to: dtype) }
-      call.arguments = arguments
+    guard let dtype = context.autocastDType else { return try routeCast(call, context) }
+    return try autocast(nil) { () throws in
+      call.arguments = try Autocast.cast(call, to: dtype)
+      guard case .composite(let body) = call.target.implementation else { return try routeCast(call, context) }
+      return try autocast(dtype) { () throws in try body(call) }
     }
+  }
+
+  private static func routeCast(_ original: OperatorCall, _ context: DispatchContext) throws -> Value {
+    var call = original
     if case .composite(let body) = call.target.implementation { return try body(call) }
     if let rewrite = call.target.argumentRewrite { call.arguments = try rewrite(call) }
     if call.target.mutates, !context.isInferenceMode { try refuseInferenceTensors(call) }
