@@ -25,7 +25,13 @@ public struct ClosureCapture {
     let fakeArguments = try session.placeholders(for: arguments)
     let context = DispatchContext.current
     let gradMode = context.isGradEnabled
-    defer { context.isGradEnabled = gradMode }
+    // Regions around the call are no part of the function.
+    let regions = context.recomputeRegions
+    context.recomputeRegions = RecomputeRegions()
+    defer {
+      context.isGradEnabled = gradMode
+      context.recomputeRegions = regions
+    }
     let outputs = try session.tracer.recording {
       try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
     }
@@ -63,10 +69,12 @@ private final class CaptureSession {
               + "call the function inside Generator.use",
             source: SourceLocator.current(fallback: source)))
       }
-      let isGradEnabled = DispatchContext.current.isGradEnabled
+      let context = DispatchContext.current
+      let region = context.recomputeRegions.current
       return NodeMetadata(
-        source: SourceLocator.current(fallback: source), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled
-      )
+        source: SourceLocator.current(fallback: source),
+        gradMode: context.isGradEnabled == startsWithGrad ? nil : context.isGradEnabled, recompute: region?.tag,
+        recomputeRegion: region?.number)
     }
     tracer.liftUnknown = { [unowned self] in try lift($0) }
   }

@@ -24,6 +24,14 @@ public final class Generator: Sendable {
     state.withLock { $0 = State(key: seed, counter: 0, seedCount: $0.seedCount + 1) }
   }
 
+  /// A generator that gives the numbers which this one will give.
+  package func copy() -> Generator {
+    let state = state.withLock { $0 }
+    return Generator(state)
+  }
+
+  private init(_ state: State) { self.state = Locked(state) }
+
   /// How often the generator was started over.
   package var seedCount: Int { state.withLock { $0.seedCount } }
 

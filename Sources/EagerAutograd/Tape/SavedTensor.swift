@@ -16,10 +16,16 @@ final class SavedTensor {
     case resultThroughView(base: WeakEdge, ViewChain)
   }
 
-  private let storage: Storage
+  /// Where the elements are.
+  private enum Elements {
+    case memory(Storage, version: Int)
+    /// Whoever packed the tensor gives it back, in the same layout.
+    case packed(() throws -> Tensor)
+  }
+
+  private let elements: Elements
   private let layout: Layout
   private let dtype: DType
-  private let version: Int
   private let history: History
   /// The tensor itself while calls are intercepted: an interceptor knows tensors by identity, and keeps them alive.
   private let original: WeakReference<Tensor>?
@@ -32,12 +38,16 @@ final class SavedTensor {
         "a tensor made in inference mode (\(tensor.dtype) \(tensor.sizes)) cannot be saved for a backward pass; clone it first"
       )
     }
-    self.storage = tensor.storage
+    let context = DispatchContext.current
+    if let unpack = try context.savedTensorPacker?.pack(tensor) {
+      self.elements = .packed(unpack)
+    } else {
+      self.elements = .memory(tensor.storage, version: tensor.storage.version)
+    }
     self.layout = tensor.layout
     self.dtype = tensor.dtype
-    self.version = tensor.storage.version
     self.history = history
-    self.original = DispatchContext.current.mode == nil ? nil : WeakReference(tensor)
+    self.original = context.mode == nil ? nil : WeakReference(tensor)
   }
 
   /// The history of a result that was written through a view of a base.
@@ -54,7 +64,7 @@ final class SavedTensor {
   /// - Parameter function: The function that saved it.
   /// - Throws: `AutogradError` with code `modifiedInPlace` where the memory was written to.
   func unpacked(by function: GradientFunction) throws -> Tensor {
-    guard storage.version == version else { throw modifiedError(function) }
+    let storage = try memory(neededBy: function)
     if let original = original?.object { return original }
     let edge: GradientEdge?
     switch history {
@@ -69,11 +79,20 @@ final class SavedTensor {
     return tensor
   }
 
+  private func memory(neededBy function: GradientFunction) throws -> Storage {
+    switch elements {
+    case .packed(let unpack): return try unpack().storage
+    case .memory(let storage, let version):
+      if storage.version != version { throw modifiedError(function, storage.version, saved: version) }
+      return storage
+    }
+  }
+
   private func derived(_ base: GradientEdge, _ chain: ViewChain) throws -> GradientEdge? {
     try base.function.inputMetadata[base.inputIndex].map { try ViewHistory.derived(from: base, base: $0, chain).edge }
   }
 
-  private func modifiedError(_ function: GradientFunction) -> AutogradError {
+  private func modifiedError(_ function: GradientFunction, _ version: Int, saved: Int) -> AutogradError {
     let origin: String
     switch history {
     case .edge(let edge) where !(edge.function is AccumulateGradient):
@@ -85,7 +104,7 @@ final class SavedTensor {
       .modifiedInPlace, in: function.operatorName,
       """
       a value that \(function.name) saved for its gradient was changed in place: a \(dtype) tensor of shape \
-      \(layout.sizes)\(origin) is at version \(storage.version), but was saved at version \(version). \
+      \(layout.sizes)\(origin) is at version \(version), but was saved at version \(saved). \
       Use an operator that gives a new tensor in place of the one that writes, or clone the value before it is written
       """)
   }
