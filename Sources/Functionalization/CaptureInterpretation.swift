@@ -8,6 +8,7 @@ struct CaptureInterpretation {
   let capture: AOTGraphCapture
   let recorder: FunctionalRecorder
   let replay: ViewReplay
+  let random: RandomStream
   private(set) var inputs: [CapturedTensor] = []
   /// What stands in the functional graph for inputs and constants, as they are when it starts.
   private(set) var inputValues: [Tensor] = []
@@ -22,6 +23,7 @@ struct CaptureInterpretation {
     self.capture = capture
     self.recorder = recorder
     self.replay = ViewReplay(recorder: recorder)
+    self.random = RandomStream(capture.module.graph, recorder: recorder)
   }
 
   /// Runs every node.
@@ -153,10 +155,16 @@ struct CaptureInterpretation {
     try arguments.map { try $0.map { .reference(try replay.read($0.view)) } }
   }
 
+  /// Calls a functional operator on the arguments as memory is now.
+  private func evaluate(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> Value {
+    let arguments = try read(arguments)
+    return target.traits.contains(.random) ? try random.call(target, arguments) : try target.evaluate(arguments)
+  }
+
   private func compute(
     _ target: OperatorDefinition, _ arguments: [CapturedValue], _ node: Node
   ) throws -> CapturedValue {
-    let result = try target.evaluate(read(arguments))
+    let result = try evaluate(target, arguments)
     let sources = arguments.flatMap(\.references)
     return try Self.zip(result, node.metadata.value) { tensor, meta in
       // Some calls give an argument itself where there is nothing to do.
@@ -226,7 +234,7 @@ struct CaptureInterpretation {
   ) throws {
     try refuseSharedMemory(tensor, node)
     let old = try replay.read(tensor.view)
-    guard var new = try functional.evaluate(read(arguments)).reference else {
+    guard var new = try evaluate(functional, arguments).reference else {
       throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")
     }
     new = try new.converted(to: old.dtype)
@@ -251,7 +259,7 @@ struct CaptureInterpretation {
           "writes to an argument (\(index) of those written to) that shares memory with another one; clone one of them")
       }
     }
-    let results = try functional.evaluate(read(arguments)).results
+    let results = try evaluate(functional, arguments).results
     let newCount = results.count - written.count
     for (tensor, value) in Swift.zip(written, results.dropFirst(newCount)) {
       guard let value = value.reference else { continue }

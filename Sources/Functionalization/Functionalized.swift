@@ -35,7 +35,7 @@ extension AOTGraphCapture {
       try FunctionalPasses(requiresGrad: wantsGradient).pipeline.run(on: &functional)
       let meta = ViewAndMutationMeta(
         inputs: mutations.infos, outputs: outputs.infos, intermediateBaseCount: outputs.intermediateBases.count,
-        gradModeAfter: gradModeAfter)
+        gradModeAfter: gradModeAfter, randomBlockCount: interpretation.random.blockCount)
       return FunctionalGraph(module: functional, meta: meta)
     }
   }

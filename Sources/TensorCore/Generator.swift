@@ -17,7 +17,10 @@ public final class Generator: Sendable {
 
   private let state: Locked<State>
 
-  public init(seed: UInt64) { state = Locked(State(key: seed, counter: 0)) }
+  public convenience init(seed: UInt64) { self.init(key: seed, counter: 0) }
+
+  /// A generator whose next draw starts at a counter.
+  package convenience init(key: UInt64, counter: UInt64) { self.init(State(key: key, counter: counter)) }
 
   /// Starts over from a seed.
   public func seed(_ seed: UInt64) {
