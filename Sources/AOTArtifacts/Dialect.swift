@@ -32,6 +32,7 @@ public enum Dialect: String, CaseIterable, Hashable, Sendable {
       case (.backward, .saved) where !sawTangent: break
       case (.captured, .input), (.functional, .input), (.joint, .input), (.forward, .input),
         (.captured, .closedOver), (.functional, .closedOver), (.joint, .closedOver), (.forward, .closedOver),
+        (.functional, .token), (.joint, .token), (.forward, .token),
         (.functional, .randomKey), (.joint, .randomKey), (.forward, .randomKey),
         (.functional, .randomCounter), (.joint, .randomCounter), (.forward, .randomCounter):
         if sawTangent { throw refusal(node, "a primal stands after a tangent") }

@@ -14,17 +14,20 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
   public var intermediateBaseCount: Int
   /// Whether grad mode was changed by the function, and to what.
   public var gradModeAfter: Bool?
+  /// The kinds of the effects that the graph orders by tokens, one per token.
+  public var effects: [EffectKind]
   /// The number of counters of the random generator that a call takes; nil where the graph has no inputs for them.
   public var randomBlockCount: Int?
 
   public init(
     inputs: [InputInfo], outputs: [OutputInfo], intermediateBaseCount: Int = 0, gradModeAfter: Bool? = nil,
-    randomBlockCount: Int? = nil
+    effects: [EffectKind] = [], randomBlockCount: Int? = nil
   ) {
     self.inputs = inputs
     self.outputs = outputs
     self.intermediateBaseCount = intermediateBaseCount
     self.gradModeAfter = gradModeAfter
+    self.effects = effects
     self.randomBlockCount = randomBlockCount
   }
 

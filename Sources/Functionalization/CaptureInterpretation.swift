@@ -8,6 +8,7 @@ struct CaptureInterpretation {
   let capture: AOTGraphCapture
   let recorder: FunctionalRecorder
   let replay: ViewReplay
+  let effects: EffectChains
   let random: RandomStream
   private(set) var inputs: [CapturedTensor] = []
   /// What stands in the functional graph for inputs and constants, as they are when it starts.
@@ -23,6 +24,7 @@ struct CaptureInterpretation {
     self.capture = capture
     self.recorder = recorder
     self.replay = ViewReplay(recorder: recorder)
+    self.effects = EffectChains(capture.module.graph, recorder: recorder)
     self.random = RandomStream(capture.module.graph, recorder: recorder)
   }
 
@@ -30,17 +32,23 @@ struct CaptureInterpretation {
   ///
   /// - Returns: What the captured graph returns.
   mutating func run() throws -> CapturedValue {
-    for id in graph.nodes {
-      let node = graph[id]
-      do {
-        values[id] = try recorder.with(node.metadata) { try value(of: node) }
-      } catch var error as OperatorError {
-        // Where this stage calls an operator is of no interest; where the user did is.
-        error.source = node.metadata.source ?? error.source
-        throw error
-      }
-    }
+    for id in graph.placeholders { try run(id) }
+    // Behind the program's own inputs, in the order in which the wrappers pass them.
+    try effects.addInputs()
+    try random.addInputs()
+    for id in graph.nodes where !graph[id].isPlaceholder { try run(id) }
     return graph.output.flatMap { values[$0] } ?? .tuple([])
+  }
+
+  private mutating func run(_ id: NodeID) throws {
+    let node = graph[id]
+    do {
+      values[id] = try recorder.with(node.metadata) { try value(of: node) }
+    } catch var error as OperatorError {
+      // Where this stage calls an operator is of no interest; where the user did is.
+      error.source = node.metadata.source ?? error.source
+      throw error
+    }
   }
 
   private mutating func value(of node: Node) throws -> CapturedValue {
@@ -158,7 +166,9 @@ struct CaptureInterpretation {
   /// Calls a functional operator on the arguments as memory is now.
   private func evaluate(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> Value {
     let arguments = try read(arguments)
-    return target.traits.contains(.random) ? try random.call(target, arguments) : try target.evaluate(arguments)
+    if target.traits.contains(.random) { return try random.call(target, arguments) }
+    return target.traits.contains(.effectful)
+      ? try effects.call(target, arguments) : try target.evaluate(arguments)
   }
 
   private func compute(

@@ -25,6 +25,7 @@ extension AOTGraphCapture {
       let mutations = try InputMutations(of: inputs, self, recorder: recorder, flow: flow)
 
       var ending = GraphEnding(interpretation, recorder: recorder)
+      ending.returnTokens()
       try ending.returnMutatedInputs(mutations.infos)
       try ending.returnOutputs(outputs.outputs + outputs.intermediateBases)
       try ending.copyIntoInputs(mutations.infos)
@@ -35,7 +36,8 @@ extension AOTGraphCapture {
       try FunctionalPasses(requiresGrad: wantsGradient).pipeline.run(on: &functional)
       let meta = ViewAndMutationMeta(
         inputs: mutations.infos, outputs: outputs.infos, intermediateBaseCount: outputs.intermediateBases.count,
-        gradModeAfter: gradModeAfter, randomBlockCount: interpretation.random.blockCount)
+        gradModeAfter: gradModeAfter, effects: interpretation.effects.kinds,
+        randomBlockCount: interpretation.random.blockCount)
       return FunctionalGraph(module: functional, meta: meta)
     }
   }

@@ -8,17 +8,22 @@ import TensorCore
 /// wherever and however often it runs.
 final class RandomStream {
   private let recorder: FunctionalRecorder
+  private let draws: [OperatorDefinition]
   private var operands: (key: Value, counter: Value)?
   private var usedBlockCount = 0
-  /// Whether the program's draws can all be placed. They are left as they are, in order, where one cannot.
-  private let isPlaced: Bool
 
   init(_ program: Graph, recorder: FunctionalRecorder) {
     self.recorder = recorder
-    isPlaced = program.nodes.allSatisfy { id in
-      guard let target = program[id].target as? OperatorDefinition, target.traits.contains(.random) else { return true }
-      return target.functional.keyed != nil
-    }
+    draws = program.calledOperators.filter { $0.traits.contains(.random) }
+  }
+
+  /// Adds the graph's inputs, if its draws can all be placed. They are left as they are, in order, where one cannot.
+  func addInputs() throws {
+    guard !draws.isEmpty, draws.allSatisfy({ $0.keyed != nil }) else { return }
+    let meta = TensorMeta(dtype: .int64, sizes: [])
+    let key = try recorder.tracer.placeholder("random_key", meta, descriptor: .randomKey)
+    let counter = try recorder.tracer.placeholder("random_counter", meta, descriptor: .randomCounter)
+    operands = (.reference(key), .reference(counter))
   }
 
   /// The number of counters that a call of the graph takes; nil for a graph that does not take any.
@@ -26,29 +31,16 @@ final class RandomStream {
 
   /// Calls an operator that draws random numbers.
   func call(_ target: OperatorDefinition, _ arguments: [Value]) throws -> Value {
-    guard isPlaced, let keyed = target.keyed else { return try target.evaluate(arguments) }
-    let operands = try self.operands ?? addInputs()
-    self.operands = operands
+    guard let operands, let keyed = target.keyed else { return try target.evaluate(arguments) }
     let offset = Value.int(SymInt(usedBlockCount))
     usedBlockCount += try target.blockCount(OperatorCall(target, arguments))
     return try keyed.evaluate(arguments + [operands.key, operands.counter, offset])
   }
-
-  private func addInputs() throws -> (key: Value, counter: Value) {
-    let meta = TensorMeta(dtype: .int64, sizes: [])
-    let key = try recorder.tracer.placeholder("random_key", meta, descriptor: .randomKey)
-    let counter = try recorder.tracer.placeholder("random_counter", meta, descriptor: .randomCounter)
-    return (.reference(key), .reference(counter))
-  }
 }
 
-extension OperatorDefinition {
-  /// The operator that a call in place computes with.
-  fileprivate var functional: OperatorDefinition {
-    switch implementation {
-    case .inPlace(let functional): functional
-    case .mutating: functionalCounterpart ?? self
-    default: self
-    }
+extension Graph {
+  /// The operators that the calls compute with, in order.
+  var calledOperators: [OperatorDefinition] {
+    nodes.compactMap { (self[$0].target as? OperatorDefinition)?.functional }
   }
 }

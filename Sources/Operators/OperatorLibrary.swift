@@ -24,7 +24,7 @@ public enum OperatorLibrary {
     crossProducts, differences,
     adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
     logarithms, equality, exponentialUnits, shrinkActivations, gatedActivations, binaryLosses, rankingLosses,
-    distributionLosses, distances, pairDistances,
+    distributionLosses, distances, pairDistances, effects,
   ]
 
   /// Operators by name, for text forms.

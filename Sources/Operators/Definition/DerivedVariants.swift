@@ -3,6 +3,7 @@ import TensorCore
 /// Variants that are derived from whole definitions, each made once: operators are compared by identity.
 struct DerivedVariants: Sendable {
   static let keyed = DerivedVariants()
+  static let ordered = DerivedVariants()
 
   private let known = Locked<[ObjectIdentifier: OperatorDefinition]>([:])
 

@@ -37,6 +37,10 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
 
+  /// Which other effects the operator's has an order with; nil for an operator without one.
+  public var effectKind: EffectKind? { traits.contains(.effectful) ? declaredEffectKind : nil }
+  private var declaredEffectKind = EffectKind.ordered
+
   /// How a call is executed.
   public enum Implementation: Sendable {
     /// New results, computed by loop kernels.
@@ -81,7 +85,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.traits = CoreATen.contains(schema.name) ? traits.union(.core) : traits
     self.implementation = implementation
     self.mutates = schema.isMutating
-    self.functionalCounterpart = Self.functionalCounterpart(of: schema, implementation)
+    self.functionalCounterpart = Self.functionalCounterpart(of: schema, traits: traits, implementation)
   }
 
   private init(inPlaceVariantOf functional: OperatorDefinition, base: String?, overload: String?) {
@@ -156,7 +160,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   }
 
   /// What stands for the operator in functional graphs, where that is another.
-  var functionalVariants: [OperatorDefinition] { [keyed].compactMap(\.self) }
+  var functionalVariants: [OperatorDefinition] { [keyed, ordered].compactMap(\.self) }
 
   /// The operator and the variants defined with it.
   var withVariants: [OperatorDefinition] {
@@ -223,6 +227,13 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
 
   public func with(_ more: OperatorTraits) -> OperatorDefinition {
     traits.formUnion(more)
+    return self
+  }
+
+  /// Says which other effects this operator's has an order with, where not with all.
+  public func effect(_ kind: EffectKind) -> OperatorDefinition {
+    declaredEffectKind = kind
+    functionalCounterpart?.declaredEffectKind = kind
     return self
   }
 
