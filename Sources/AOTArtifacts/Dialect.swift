@@ -34,7 +34,9 @@ public enum Dialect: String, CaseIterable, Hashable, Sendable {
         (.captured, .closedOver), (.functional, .closedOver), (.joint, .closedOver), (.forward, .closedOver),
         (.functional, .token), (.joint, .token), (.forward, .token),
         (.functional, .randomKey), (.joint, .randomKey), (.forward, .randomKey),
-        (.functional, .randomCounter), (.joint, .randomCounter), (.forward, .randomCounter):
+        (.functional, .randomCounter), (.joint, .randomCounter), (.forward, .randomCounter),
+        (.captured, .syntheticBase), (.functional, .syntheticBase), (.joint, .syntheticBase),
+        (.forward, .syntheticBase):
         if sawTangent { throw refusal(node, "a primal stands after a tangent") }
       case (_, let descriptor):
         throw refusal(node, "an input described as \(descriptor.map { "\($0)" } ?? "nothing") does not belong")

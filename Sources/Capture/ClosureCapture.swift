@@ -115,6 +115,14 @@ private final class CaptureSession {
     }
     if tensor.storage.serial >= firstSerial { return try addConstant(tensor) }
     let shares = inputs.contains { $0.real.storage === tensor.storage }
+    // Offsets were not kept of those that seemed to be alone.
+    guard !shares || inputs.allSatisfy({ $0.real.storage !== tensor.storage || $0.twin.layout == $0.real.layout })
+    else {
+      throw CaptureError(
+        .unsupported,
+        "a captured tensor lies in the storage of an argument that starts inside of it; pass it as an argument, too",
+        source: source)
+    }
     let twin = try addInput(
       tensor, "closed_over\(closedOver.count)", .closedOver(closedOver.count), sharesStorage: shares)
     closedOver.append(tensor)
@@ -141,8 +149,23 @@ private final class CaptureSession {
     let module = GraphModule(tracer.graph, attributes: attributes)
     return AOTGraphCapture(
       module: module, inputPositions: inputPositions, closedOver: closedOver, signature: signature,
-      inputs: inputs.map { .init(requiresGrad: $0.real.requiresGrad, isLeaf: $0.real.isLeaf) },
-      outputsRequireGrad: outputs.map { $0.reference?.requiresGrad ?? false }, gradModeAfter: gradModeAfter)
+      inputs: try inputs.map(facts), outputs: try outputs.map(facts), gradModeAfter: gradModeAfter)
+  }
+
+  private func facts(_ input: (real: Tensor, twin: Tensor)) throws -> AOTGraphCapture.InputFacts {
+    let sharesStorage = inputs.count { $0.real.storage === input.real.storage } > 1
+    return .init(
+      requiresGrad: input.real.requiresGrad, isLeaf: input.real.isLeaf, requiresGradAfter: input.twin.requiresGrad,
+      failureAfter: try input.twin.backwardFailure(),
+      base: sharesStorage ? try fakes.baseFacts(of: input.real, numberedAmong: inputs.map(\.real)) : nil)
+  }
+
+  private func facts(_ output: Value) throws -> AOTGraphCapture.OutputFacts {
+    guard let tensor = output.reference else { return .init(requiresGrad: false) }
+    return .init(
+      requiresGrad: tensor.requiresGrad,
+      isRequiringLeaf: tensor.isRequiringLeaf && !inputs.contains { $0.twin === tensor },
+      failure: try tensor.backwardFailure())
   }
 
   /// What the closure did besides calling operators would happen now and never again.

@@ -19,15 +19,15 @@ extension AOTGraphCapture {
       let result = try interpretation.run()
       let inputs = interpretation.inputs
       let outputs = try OutputClassification(
-        result, requiresGrad: outputsRequireGrad, inputs: inputs, recordsGradients: needsAutograd)
+        result, facts: self.outputs, inputs: inputs, recordsGradients: needsAutograd)
       let wantsGradient = self.inputs.map { needsAutograd && $0.requiresGrad }
-      let flow = needsAutograd ? GradientFlow(recorder.tracer.graph, placeholders: wantsGradient) : nil
-      let mutations = try InputMutations(of: inputs, self, recorder: recorder, flow: flow)
+      let mutations = try InputMutations(of: inputs, self)
 
       var ending = GraphEnding(interpretation, recorder: recorder)
       ending.returnTokens()
       try ending.returnMutatedInputs(mutations.infos)
       try ending.returnOutputs(outputs.outputs + outputs.intermediateBases)
+      try ending.returnHistories(outputs.histories)
       try ending.copyIntoInputs(mutations.infos)
       try ending.finish()
 

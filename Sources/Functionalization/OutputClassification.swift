@@ -14,6 +14,8 @@ struct OutputClassification {
   private(set) var infos: [ViewAndMutationMeta.OutputInfo] = []
   private(set) var outputs: [Returned] = []
   private(set) var intermediateBases: [Returned] = []
+  /// Outputs that have another gradient history than what they are views of.
+  private(set) var histories: [Returned] = []
 
   private let inputs: [CapturedTensor]
   private let recordsGradients: Bool
@@ -25,11 +27,11 @@ struct OutputClassification {
 
   /// - Parameters:
   ///   - result: What the captured graph returns.
-  ///   - requiresGrad: Per output, whether the eager one would require a gradient.
+  ///   - facts: Per output, what autograd knows of the eager one.
   ///   - inputs: The tensors that were passed in.
   ///   - recordsGradients: Whether gradients will be taken of the graph.
   init(
-    _ result: CapturedValue, requiresGrad: [Bool], inputs: [CapturedTensor], recordsGradients: Bool
+    _ result: CapturedValue, facts: [AOTGraphCapture.OutputFacts], inputs: [CapturedTensor], recordsGradients: Bool
   ) throws {
     self.inputs = inputs
     self.recordsGradients = recordsGradients
@@ -41,13 +43,13 @@ struct OutputClassification {
       tensorsByMemory[ObjectIdentifier(tensor.view.memory), default: []].append(tensor)
     }
     for (position, element) in elements.enumerated() {
-      let requiresGrad = requiresGrad.indices.contains(position) && requiresGrad[position]
-      infos.append(try classify(element, at: position, requiresGrad: requiresGrad))
+      let facts = facts.indices.contains(position) ? facts[position] : .init(requiresGrad: false)
+      infos.append(try classify(element, at: position, facts))
     }
   }
 
   private mutating func classify(
-    _ element: CapturedValue, at position: Int, requiresGrad: Bool
+    _ element: CapturedValue, at position: Int, _ facts: AOTGraphCapture.OutputFacts
   ) throws -> ViewAndMutationMeta.OutputInfo {
     guard let tensor = element.reference else {
       let constant = try element.map { (_: CapturedTensor) throws -> Constant in
@@ -56,25 +58,31 @@ struct OutputClassification {
       return .init(kind: .constant(constant), meta: nil, requiresGrad: false)
     }
     let view = tensor.view
-    var facts = try view.eagerMeta
-    facts.requiresGrad = requiresGrad
-    func info(_ kind: ViewAndMutationMeta.OutputInfo.Kind, _ views: [ViewStep] = []) -> ViewAndMutationMeta.OutputInfo {
-      .init(kind: kind, views: views, meta: facts, requiresGrad: requiresGrad)
+    var meta = try view.eagerMeta
+    meta.requiresGrad = facts.requiresGrad
+    func info(
+      _ kind: ViewAndMutationMeta.OutputInfo.Kind, _ views: [ViewStep] = [], hasOwnHistory: Bool = false
+    ) -> ViewAndMutationMeta.OutputInfo {
+      .init(
+        kind: kind, views: views, meta: meta, requiresGrad: facts.requiresGrad,
+        isRequiringLeaf: facts.isRequiringLeaf, hasOwnHistory: hasOwnHistory)
     }
     if let index = inputs.firstIndex(where: { $0 === tensor }) { return info(.isInput(index)) }
     if let first = positions[ObjectIdentifier(tensor)], first < position { return info(.aliasOfOutput(first)) }
-    if case .input(let index) = view.memory.origin {
-      try requireSharedHistory(view, at: position, requiresGrad: requiresGrad)
-      return info(.aliasOfInput(index), view.steps)
+    // A view that is made anew from its base gets the base's gradient history.
+    func regenerated(_ kind: ViewAndMutationMeta.OutputInfo.Kind) -> ViewAndMutationMeta.OutputInfo {
+      let hasOwnHistory = recordsGradients && facts.requiresGrad && view.hasOwnHistory
+      if hasOwnHistory { histories.append(Returned(view: view, descriptor: .output(position))) }
+      return info(kind, view.steps, hasOwnHistory: hasOwnHistory)
     }
+    if case .input(let index) = view.memory.origin { return regenerated(.aliasOfInput(index)) }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
     if siblings.count == 1 || view.parent == nil {
       outputs.append(Returned(view: view, descriptor: .output(position)))
       return info(.nonAlias)
     }
-    try requireSharedHistory(view, at: position, requiresGrad: requiresGrad)
     if let base = siblings.first(where: { $0.view.parent == nil }), let first = positions[ObjectIdentifier(base)] {
-      return info(.aliasOfOutput(first), view.steps)
+      return regenerated(.aliasOfOutput(first))
     }
     let next = intermediateBases.count
     let number = baseNumbers[ObjectIdentifier(view.memory)] ?? next
@@ -82,15 +90,6 @@ struct OutputClassification {
       baseNumbers[ObjectIdentifier(view.memory)] = number
       intermediateBases.append(Returned(view: view.base, descriptor: .intermediateBase(number)))
     }
-    return info(.aliasOfIntermediate(number), view.steps)
-  }
-
-  /// A view that is made anew from its base gets the base's gradient history.
-  private func requireSharedHistory(_ view: AliasView, at position: Int, requiresGrad: Bool) throws {
-    guard recordsGradients, requiresGrad, view.hasOwnHistory else { return }
-    throw OperatorError(
-      .notImplemented, nil,
-      "output \(position) shares memory with a tensor that it was detached from, and was then written to under autograd; return a clone of it",
-      source: view.memory.writes.last.source)
+    return regenerated(.aliasOfIntermediate(number))
   }
 }

@@ -8,11 +8,17 @@ public struct WrapperStack: Sendable {
 
   /// The wrappers that a function needs, in the one order in which they work.
   ///
-  /// - Parameter autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
-  public init(_ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?) {
+  /// - Parameters:
+  ///   - capture: The function as the caller sees it.
+  ///   - syntheticBase: What gives the graph one base for inputs that share memory; nil where none do.
+  ///   - autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
+  public init(
+    _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, syntheticBase: SyntheticBase?, autograd: AutogradJoin?
+  ) {
     let layers: [(any RuntimeWrapper)?] = [
       GradModeEpilogue(meta),  // outermost: all inside runs in the caller's mode
-      Deduplication(capture),  // what follows sees graph inputs
+      Deduplication(capture),  // what follows sees distinct tensors
+      syntheticBase,  // what follows sees graph inputs
       OutputRegeneration(meta),  // views of inputs are made after the inputs have their new values
       MutationEpilogue(meta),  // writes what autograd gave a history to
       EffectTokens(meta),  // what follows is the graph's own convention: tokens in, tokens out

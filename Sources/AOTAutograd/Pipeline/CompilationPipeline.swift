@@ -17,14 +17,17 @@ struct CompilationPipeline {
     let stages: AOTStages
   }
 
-  func compile(_ capture: AOTGraphCapture) throws -> Compiled {
-    try verify(capture.module, as: .captured)
+  func compile(_ original: AOTGraphCapture) throws -> Compiled {
+    try verify(original.module, as: .captured)
+    let (capture, syntheticBase) = try SyntheticBase.preCompile(original)
+    if syntheticBase != nil { try verify(capture.module, as: .captured) }
+    let outside = Outside(capture: original, syntheticBase: syntheticBase)
     let functional = try capture.functionalized()
     try verify(functional.module, as: .functional)
     if !capture.needsAutograd { try refuseHistories(capture, functional.meta) }
     let differentiated = capture.needsAutograd ? try functional.differentiated() : nil
     guard var joint = differentiated, !joint.differentiableOutputs.isEmpty else {
-      return try compileInference(capture, functional)
+      return try compileInference(capture, functional, outside)
     }
     joint.module = try decomposed(joint.module)
     try verify(joint.module, as: .joint)
@@ -37,8 +40,9 @@ struct CompilationPipeline {
     let forward = try compiler(.forward).compile(forwardModule, role: .forward)
     let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
     let stack = WrapperStack(
-      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward))
-    var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
+      original, functional.meta, syntheticBase: syntheticBase,
+      autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward))
+    var stages = stages(original, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
     stages.forward = partition.forward
     stages.backward = partition.backward
@@ -64,12 +68,27 @@ struct CompilationPipeline {
     }
   }
 
-  private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {
-    let module = try decomposed(functional.module)
+  /// What the caller sees of the function, and what lies between that and the graph's inputs.
+  private struct Outside {
+    let capture: AOTGraphCapture
+    let syntheticBase: SyntheticBase?
+  }
+
+  private func compileInference(
+    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ outside: Outside
+  ) throws -> Compiled {
+    var module = functional.module
+    if capture.needsAutograd {
+      _ = try HistoryGraftRemoval().run(on: &module)
+      _ = try DeadCodeElimination().run(on: &module)
+    }
+    module = try decomposed(module)
     try verify(module, as: .functional)
     let graph = try compiler(.inference).compile(module, role: .inference)
-    let stack = WrapperStack(capture, functional.meta, autograd: nil)
-    var stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
+    let autograd = capture.needsAutograd ? AutogradJoin(capture, functional) : nil
+    let stack = WrapperStack(
+      outside.capture, functional.meta, syntheticBase: outside.syntheticBase, autograd: autograd)
+    var stages = stages(outside.capture, functional, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
   }

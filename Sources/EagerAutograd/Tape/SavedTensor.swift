@@ -64,7 +64,7 @@ final class SavedTensor {
   /// - Parameter function: The function that saved it.
   /// - Throws: `AutogradError` with code `modifiedInPlace` where the memory was written to.
   func unpacked(by function: GradientFunction) throws -> Tensor {
-    let storage = try memory(neededBy: function)
+    if let failure = failure(in: function) { throw failure }
     if let original = original?.object { return original }
     let edge: GradientEdge?
     switch history {
@@ -74,22 +74,24 @@ final class SavedTensor {
     case .resultThroughView(let weak, let chain): edge = try weak.edge.flatMap { try derived($0, chain) }
     }
     if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
+    let storage =
+      switch elements {
+      case .memory(let storage, _): storage
+      case .packed(let unpack): try unpack().storage
+      }
     let tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype)
     if let edge, DispatchContext.current.recordsGradients { tensor.autogradMeta = AutogradState(history: edge) }
     return tensor
   }
 
-  private func memory(neededBy function: GradientFunction) throws -> Storage {
-    switch elements {
-    case .packed(let unpack): return try unpack().storage
-    case .memory(let storage, let version):
-      if storage.version != version { throw modifiedError(function, storage.version, saved: version) }
-      return storage
-    }
-  }
-
   private func derived(_ base: GradientEdge, _ chain: ViewChain) throws -> GradientEdge? {
     try base.function.inputMetadata[base.inputIndex].map { try ViewHistory.derived(from: base, base: $0, chain).edge }
+  }
+
+  /// Why the tensor cannot be unpacked: its memory was written to. nil where it can.
+  func failure(in function: GradientFunction) -> AutogradError? {
+    guard case .memory(let storage, let version) = elements, storage.version != version else { return nil }
+    return modifiedError(function, storage.version, saved: version)
   }
 
   private func modifiedError(_ function: GradientFunction, _ version: Int, saved: Int) -> AutogradError {

@@ -5,15 +5,16 @@ struct DerivedVariants: Sendable {
   static let keyed = DerivedVariants()
   static let ordered = DerivedVariants()
 
-  private let known = Locked<[ObjectIdentifier: OperatorDefinition]>([:])
+  /// The originals are kept as well: identities stay theirs.
+  private let known = Locked<[ObjectIdentifier: (original: OperatorDefinition, variant: OperatorDefinition)]>([:])
 
   func variant(
     of original: OperatorDefinition, _ make: (OperatorDefinition) -> OperatorDefinition
   ) -> OperatorDefinition {
     known.withLock { known in
-      if let variant = known[ObjectIdentifier(original)] { return variant }
+      if let (_, variant) = known[ObjectIdentifier(original)] { return variant }
       let variant = make(original)
-      known[ObjectIdentifier(original)] = variant
+      known[ObjectIdentifier(original)] = (original, variant)
       return variant
     }
   }
