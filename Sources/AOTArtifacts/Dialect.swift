@@ -32,6 +32,9 @@ public enum Dialect: String, CaseIterable, Hashable, Sendable {
       case (.backward, .saved) where !sawTangent: break
       case (.captured, .input), (.functional, .input), (.joint, .input), (.forward, .input),
         (.captured, .closedOver), (.functional, .closedOver), (.joint, .closedOver), (.forward, .closedOver),
+        (.functional, .token), (.joint, .token), (.forward, .token),
+        (.functional, .randomKey), (.joint, .randomKey), (.forward, .randomKey),
+        (.functional, .randomCounter), (.joint, .randomCounter), (.forward, .randomCounter),
         (.captured, .syntheticBase), (.functional, .syntheticBase), (.joint, .syntheticBase),
         (.forward, .syntheticBase):
         if sawTangent { throw refusal(node, "a primal stands after a tangent") }

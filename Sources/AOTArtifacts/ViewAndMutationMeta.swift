@@ -14,12 +14,21 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
   public var intermediateBaseCount: Int
   /// Whether grad mode was changed by the function, and to what.
   public var gradModeAfter: Bool?
+  /// The kinds of the effects that the graph orders by tokens, one per token.
+  public var effects: [EffectKind]
+  /// The number of counters of the random generator that a call takes; nil where the graph has no inputs for them.
+  public var randomBlockCount: Int?
 
-  public init(inputs: [InputInfo], outputs: [OutputInfo], intermediateBaseCount: Int = 0, gradModeAfter: Bool? = nil) {
+  public init(
+    inputs: [InputInfo], outputs: [OutputInfo], intermediateBaseCount: Int = 0, gradModeAfter: Bool? = nil,
+    effects: [EffectKind] = [], randomBlockCount: Int? = nil
+  ) {
     self.inputs = inputs
     self.outputs = outputs
     self.intermediateBaseCount = intermediateBaseCount
     self.gradModeAfter = gradModeAfter
+    self.effects = effects
+    self.randomBlockCount = randomBlockCount
   }
 
   public struct InputInfo: Hashable, Sendable {
@@ -120,6 +129,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
 extension ViewAndMutationMeta {
   /// Something that the functional graph returns.
   public enum Result: Hashable, Sendable {
+    /// What the last effect of a kind gave.
+    case token(Int)
     /// The new value of an input that is written to outside of the graph.
     case mutatedInput(Int)
     case output(Int)
@@ -130,7 +141,8 @@ extension ViewAndMutationMeta {
 
   /// What the functional graph returns, in order.
   public var results: [Result] {
-    inputs.indices.filter { inputs[$0].mutation == .outOfGraph }.map { .mutatedInput($0) }
+    effects.indices.map { .token($0) }
+      + inputs.indices.filter { inputs[$0].mutation == .outOfGraph }.map { .mutatedInput($0) }
       + outputs.indices.filter { outputs[$0].kind == .nonAlias }.map { .output($0) }
       + (0..<intermediateBaseCount).map { .intermediateBase($0) }
       + outputs.indices.filter { outputs[$0].hasOwnHistory }.map { .outputHistory($0) }
@@ -139,6 +151,7 @@ extension ViewAndMutationMeta {
   /// Whether eager autograd gives a result a history.
   public func hasHistory(_ result: Result) -> Bool {
     switch result {
+    case .token: false
     case .mutatedInput(let index): inputs[index].requiresGradAfter
     case .output(let index), .outputHistory(let index): outputs[index].hasHistory
     case .intermediateBase(let number):

@@ -8,6 +8,8 @@ struct CaptureInterpretation {
   let capture: AOTGraphCapture
   let recorder: FunctionalRecorder
   let replay: ViewReplay
+  let effects: EffectChains
+  let random: RandomStream
   private(set) var inputs: [CapturedTensor] = []
   /// What the inputs are when the function starts.
   private(set) var inputViews: [AliasView] = []
@@ -24,22 +26,19 @@ struct CaptureInterpretation {
     self.capture = capture
     self.recorder = recorder
     self.replay = ViewReplay(recorder: recorder)
+    self.effects = EffectChains(capture.module.graph, recorder: recorder)
+    self.random = RandomStream(capture.module.graph, recorder: recorder)
   }
 
   /// Runs every node.
   ///
   /// - Returns: What the captured graph returns.
   mutating func run() throws -> CapturedValue {
-    for id in graph.nodes {
-      let node = graph[id]
-      do {
-        values[id] = try recorder.with(node.metadata) { try value(of: node) }
-      } catch var error as OperatorError {
-        // Where this stage calls an operator is of no interest; where the user did is.
-        error.source = node.metadata.source ?? error.source
-        throw error
-      }
-    }
+    for id in graph.placeholders { try run(id) }
+    // Behind the program's own inputs, in the order in which the wrappers pass them.
+    try effects.addInputs()
+    try random.addInputs()
+    for id in graph.nodes where !graph[id].isPlaceholder { try run(id) }
     return graph.output.flatMap { values[$0] } ?? .tuple([])
   }
 
@@ -47,6 +46,17 @@ struct CaptureInterpretation {
   var inputsWithOtherMemory: [CapturedValue] {
     Swift.zip(inputs, inputViews).compactMap { input, view in
       input.view.memory === view.memory ? nil : .reference(CapturedTensor(input.view))
+    }
+  }
+
+  private mutating func run(_ id: NodeID) throws {
+    let node = graph[id]
+    do {
+      values[id] = try recorder.with(node.metadata) { try value(of: node) }
+    } catch var error as OperatorError {
+      // Where this stage calls an operator is of no interest; where the user did is.
+      error.source = node.metadata.source ?? error.source
+      throw error
     }
   }
 
@@ -167,10 +177,18 @@ struct CaptureInterpretation {
     try arguments.map { try $0.map { .reference(try replay.read($0.view)) } }
   }
 
+  /// Calls a functional operator on the arguments as memory is now.
+  private func evaluate(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> Value {
+    let arguments = try read(arguments)
+    if target.traits.contains(.random) { return try random.call(target, arguments) }
+    return target.traits.contains(.effectful)
+      ? try effects.call(target, arguments) : try target.evaluate(arguments)
+  }
+
   private func compute(
     _ target: OperatorDefinition, _ arguments: [CapturedValue], _ node: Node
   ) throws -> CapturedValue {
-    let result = try target.evaluate(read(arguments))
+    let result = try evaluate(target, arguments)
     let sources = arguments.flatMap(\.references)
     return try Self.zip(result, node.metadata.value) { tensor, meta in
       // Some calls give an argument itself where there is nothing to do.
@@ -281,7 +299,7 @@ struct CaptureInterpretation {
   ) throws {
     try refuseSharedMemory(tensor, node)
     let old = try replay.read(tensor.view)
-    guard var new = try functional.evaluate(read(arguments)).reference else {
+    guard var new = try evaluate(functional, arguments).reference else {
       throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")
     }
     new = try new.converted(to: old.dtype)
@@ -306,7 +324,7 @@ struct CaptureInterpretation {
           "writes to an argument (\(index) of those written to) that shares memory with another one; clone one of them")
       }
     }
-    let results = try functional.evaluate(read(arguments)).results
+    let results = try evaluate(functional, arguments).results
     let newCount = results.count - written.count
     for (tensor, value) in Swift.zip(written, results.dropFirst(newCount)) {
       guard let value = value.reference else { continue }

@@ -25,6 +25,7 @@ extension AOTGraphCapture {
       let mutations = try InputMutations(of: inputs, from: interpretation.inputViews, self)
 
       var ending = GraphEnding(interpretation, recorder: recorder)
+      ending.returnTokens()
       try ending.returnMutatedInputs(mutations.infos)
       try ending.returnOutputs(outputs.outputs + outputs.intermediateBases)
       try ending.returnHistories(outputs.histories)
@@ -36,7 +37,8 @@ extension AOTGraphCapture {
       try FunctionalPasses(requiresGrad: wantsGradient).pipeline.run(on: &functional)
       let meta = ViewAndMutationMeta(
         inputs: mutations.infos, outputs: outputs.infos, intermediateBaseCount: outputs.intermediateBases.count,
-        gradModeAfter: gradModeAfter)
+        gradModeAfter: gradModeAfter, effects: interpretation.effects.kinds,
+        randomBlockCount: interpretation.random.blockCount)
       return FunctionalGraph(module: functional, meta: meta)
     }
   }

@@ -18,6 +18,11 @@ struct GraphEnding {
       replay: interpretation.replay, visible: interpretation.inputValues + interpretation.constantValues)
   }
 
+  /// Returns the tokens of what happened last.
+  mutating func returnTokens() {
+    for (index, token) in interpretation.effects.tokens.enumerated() { append(token, .token(index)) }
+  }
+
   /// Returns the new value of each input that the runtime is to write to.
   mutating func returnMutatedInputs(_ infos: [ViewAndMutationMeta.InputInfo]) throws {
     for (index, info) in infos.enumerated() where info.mutation == .outOfGraph {

@@ -67,7 +67,13 @@ struct ReverseSweep {
   }
 
   private static func backwardMetadata(of node: Node) -> NodeMetadata {
-    NodeMetadata(source: node.metadata.source, forwardNode: node.name, isBackward: true)
+    var metadata = NodeMetadata(source: node.metadata.source, forwardNode: node.name, isBackward: true)
+    // What a derivative computes from values that are not to be kept is not to be kept in their place.
+    if node.metadata.recompute == .mustRecompute || node.metadata.recompute == .preferRecompute {
+      metadata.recompute = node.metadata.recompute
+      metadata.recomputeRegion = node.metadata.recomputeRegion
+    }
+    return metadata
   }
 
   private mutating func differentiate(_ id: NodeID, _ node: Node, _ target: OperatorDefinition) throws {

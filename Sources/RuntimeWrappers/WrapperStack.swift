@@ -21,6 +21,8 @@ public struct WrapperStack: Sendable {
       syntheticBase,  // what follows sees graph inputs
       OutputRegeneration(meta),  // views of inputs are made after the inputs have their new values
       MutationEpilogue(meta),  // writes what autograd gave a history to
+      EffectTokens(meta),  // what follows is the graph's own convention: tokens in, tokens out
+      FunctionalizedRNG(meta),  // what autograd saves has the key and counter of the call
       autograd,  // innermost: its results are the graph's
     ]
     wrappers = layers.compactMap(\.self)

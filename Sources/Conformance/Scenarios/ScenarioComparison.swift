@@ -57,6 +57,11 @@ struct ScenarioComparison {
     try compare(inputs.storages, with: expected.storagesAfter)
   }
 
+  /// The lines that effects wrote.
+  func compare(_ lines: [String], with expected: [String]) throws {
+    guard lines == expected else { throw Mismatch("effect log", expected: "\(expected)", got: "\(lines)") }
+  }
+
   private func compare(_ tensor: Tensor, with expected: ExpectedTensor, _ subject: String) throws {
     try compare(tensor, with: expected.literal, subject)
     guard tensor.requiresGrad == expected.requiresGrad else {
@@ -238,7 +243,7 @@ extension Error {
     case .invalidGradient: ["bad_gradient_shape"]
     case .notFloatingPoint: ["requires_grad_dtype"]
     case .notDifferentiable: ["set_not_differentiable"]
-    case .unusedInput, .notLeaf, .inferenceTensor, .notCapturable: []
+    case .unusedInput, .notLeaf, .inferenceTensor, .recomputationDiffers, .notCapturable: []
     }
   }
 
@@ -248,7 +253,7 @@ extension Error {
     case .dtype: ["dtype_cast"]
     case .shape, .argument: ["view_stride", "resize_requires_grad", "shape"]
     case .notDifferentiable: ["set_not_differentiable", "resize_requires_grad"]
-    case .device, .index, .dataDependent, .inferenceTensor, .notImplemented: []
+    case .device, .index, .dataDependent, .inferenceTensor, .notImplemented, .assertion: []
     }
   }
 }

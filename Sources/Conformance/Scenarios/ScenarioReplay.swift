@@ -1,6 +1,7 @@
 import AOTAutograd
 import EagerAutograd
 import GraphIR
+import Operators
 import TensorCore
 
 /// Replays recorded scenarios, eagerly and compiled, and compares all that the format calls required.
@@ -61,7 +62,11 @@ private struct ScenarioSession {
   }
 
   mutating func run() throws {
-    defer { setGradEnabled(true) }
+    defer {
+      setGradEnabled(true)
+      // A program that threw may have left some open.
+      DispatchContext.current.recomputeRegions = RecomputeRegions()
+    }
     for (number, call) in scenario.calls.enumerated() {
       comparison.context = "call \(number): "
       try run(call)
@@ -75,9 +80,10 @@ private struct ScenarioSession {
         try ScenarioInputs(call)
       }
     previous = inputs
-    let outputs: [Value]
+    var outputs: [Value] = []
+    let lines: [String]
     do {
-      outputs = try function(inputs.inputs)
+      lines = try EffectOutput.lines { outputs = try function(inputs.inputs) }
     } catch {
       if let expected = call.expected.error { return try comparison.compare(error, with: expected, "the call") }
       // What fails eagerly when gradients are computed may fail before.
@@ -89,6 +95,7 @@ private struct ScenarioSession {
     if let expected = call.expected.error {
       throw Mismatch("\(comparison.context)the call", expected: "an error such as \"\(expected.message)\"", got: "none")
     }
+    try comparison.compare(lines, with: call.expected.effectLog ?? [])
     try comparison.compare(outputs, inputs, with: call.expected)
     setGradEnabled(true)
     var user = UserSession(scenario, inputs, outputs, comparison)

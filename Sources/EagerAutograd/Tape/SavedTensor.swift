@@ -16,12 +16,16 @@ package final class SavedTensor {
     case resultThroughView(base: WeakEdge, ViewChain)
   }
 
-  /// nil where hooks keep something else.
-  private let storage: Storage?
+  /// Where the elements are.
+  private enum Elements {
+    case memory(Storage, version: Int)
+    /// Whoever packed the tensor gives it back.
+    case packed(() throws -> Tensor)
+  }
+
+  private let elements: Elements
   private let layout: Layout
   private let dtype: DType
-  private let version: Int
-  private let packed: (hooks: SavedTensorHooks, kept: [Tensor])?
   private let history: History
   /// The tensor itself while calls are intercepted: an interceptor knows tensors by identity, and keeps them alive.
   private let original: WeakReference<Tensor>?
@@ -34,13 +38,16 @@ package final class SavedTensor {
         "a tensor made in inference mode (\(tensor.dtype) \(tensor.sizes)) cannot be saved for a backward pass; clone it first"
       )
     }
-    self.packed = try SavedTensorHooks.inUse.map { ($0, try $0.packed(tensor)) }
-    self.storage = packed == nil ? tensor.storage : nil
+    let context = DispatchContext.current
+    if let unpack = try context.savedTensorPacker?.pack(tensor) {
+      self.elements = .packed(unpack)
+    } else {
+      self.elements = .memory(tensor.storage, version: tensor.storage.version)
+    }
     self.layout = tensor.layout
     self.dtype = tensor.dtype
-    self.version = tensor.storage.version
     self.history = history
-    self.original = DispatchContext.current.mode == nil || packed != nil ? nil : WeakReference(tensor)
+    self.original = context.mode == nil || context.savedTensorPacker != nil ? nil : WeakReference(tensor)
   }
 
   /// The history of a result that was written through a view of a base.
@@ -67,14 +74,13 @@ package final class SavedTensor {
     case .resultThroughView(let weak, let chain): edge = try weak.edge.flatMap { try derived($0, chain) }
     }
     let tensor: Tensor
-    if let packed {
-      let unpacked = try packed.hooks.unpacked(packed.kept, as: TensorMeta(dtype: dtype, layout: layout))
-      // Another tensor than the one kept: it gets the saved one's history.
-      tensor = Tensor(unchecked: unpacked.storage, layout: unpacked.layout, dtype: dtype)
-    } else {
+    switch elements {
+    case .memory(let storage, _):
       if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
-      guard let storage else { preconditionFailure("a saved tensor has memory or is packed") }
       tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype)
+    case .packed(let unpack):
+      let unpacked = try unpack()
+      tensor = Tensor(unchecked: unpacked.storage, layout: unpacked.layout, dtype: dtype)
     }
     if let edge, DispatchContext.current.recordsGradients { tensor.autogradMeta = AutogradState(history: edge) }
     return tensor
@@ -86,11 +92,11 @@ package final class SavedTensor {
 
   /// Why the tensor cannot be unpacked: its memory was written to. nil where it can.
   func failure(in function: GradientFunction) -> AutogradError? {
-    guard let storage, storage.version != version else { return nil }
-    return modifiedError(function, storage)
+    guard case .memory(let storage, let version) = elements, storage.version != version else { return nil }
+    return modifiedError(function, storage.version, saved: version)
   }
 
-  private func modifiedError(_ function: GradientFunction, _ storage: Storage) -> AutogradError {
+  private func modifiedError(_ function: GradientFunction, _ version: Int, saved: Int) -> AutogradError {
     let origin: String
     switch history {
     case .edge(let edge) where !(edge.function is AccumulateGradient):
@@ -102,7 +108,7 @@ package final class SavedTensor {
       .modifiedInPlace, in: function.operatorName,
       """
       a value that \(function.name) saved for its gradient was changed in place: a \(dtype) tensor of shape \
-      \(layout.sizes)\(origin) is at version \(storage.version), but was saved at version \(version). \
+      \(layout.sizes)\(origin) is at version \(version), but was saved at version \(saved). \
       Use an operator that gives a new tensor in place of the one that writes, or clone the value before it is written
       """)
   }

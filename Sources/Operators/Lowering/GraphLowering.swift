@@ -154,7 +154,16 @@ private struct GraphLoweringWriter {
       return .reference(destination)
     case .host(_, let body):
       let results = try allocate(id, node)
-      builder.append(.host(HostKernel(call, results: results, body: body)))
+      let source = node.metadata.source
+      let kernel = HostKernel(call, results: results) { call, results in
+        do {
+          try body(call, results)
+        } catch var error as OperatorError where error.source == nil {
+          error.source = source
+          throw error
+        }
+      }
+      builder.append(.host(kernel))
       return packed(results, node)
     case .mutating, .setStorage:
       throw OperatorError(
