@@ -1,4 +1,5 @@
 import GraphIR
+import Operators
 import TensorCore
 
 /// Stage 1 of the way: a function captured as a graph of ATen calls, views and in-place calls as the user wrote them.
@@ -21,11 +22,20 @@ public struct AOTGraphCapture {
   public struct InputFacts: Hashable, Sendable {
     public var requiresGrad: Bool
     public var isLeaf: Bool
+    /// What the tensor is made of; nil for an ordinary tensor.
+    public var subclass: SubclassMeta?
+    /// Whether an inner tensor lies in memory that another input has as well, though the two are no views of one tensor.
+    public var sharesInnerMemory: Bool
 
-    public init(requiresGrad: Bool, isLeaf: Bool) {
+    public init(requiresGrad: Bool, isLeaf: Bool, subclass: SubclassMeta? = nil, sharesInnerMemory: Bool = false) {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
+      self.subclass = subclass
+      self.sharesInnerMemory = sharesInnerMemory
     }
+
+    /// What the tensor is made of; nil for an ordinary tensor, which its placeholder's metadata describes.
+    public var structure: TensorStructure? { subclass.map { .wrapper($0) } }
   }
 
   public init(
@@ -44,5 +54,10 @@ public struct AOTGraphCapture {
   /// Whether calls are to take part in autograd.
   public var needsAutograd: Bool {
     signature.isGradEnabled && !signature.isInferenceMode && inputs.contains(where: \.requiresGrad)
+  }
+
+  /// Whether an input or a constant is of a wrapper subclass.
+  public var usesSubclasses: Bool {
+    inputs.contains { $0.subclass != nil } || module.attributes.values.contains { $0.subclass != nil }
   }
 }

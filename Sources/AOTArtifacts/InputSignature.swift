@@ -31,6 +31,10 @@ public struct InputSignature: Hashable, Sendable {
     public var sameAs: Int?
     /// The first argument that lies in the same storage, and the offset in elements from it; nil where none does.
     public var overlap: Overlap?
+    /// What the tensor is made of; nil for an ordinary tensor.
+    public var subclass: SubclassMeta?
+    /// The first argument before this one that shares memory with it through inner tensors alone.
+    public var innerOverlap: Int?
 
     public struct Overlap: Hashable, Sendable {
       public var with: Int
@@ -44,7 +48,8 @@ public struct InputSignature: Hashable, Sendable {
 
     public init(
       dtype: DType, sizes: [SymInt], strides: [SymInt], device: Device, requiresGrad: Bool, isLeaf: Bool,
-      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil
+      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil,
+      subclass: SubclassMeta? = nil, innerOverlap: Int? = nil
     ) {
       self.dtype = dtype
       self.sizes = sizes
@@ -56,6 +61,8 @@ public struct InputSignature: Hashable, Sendable {
       self.startsInside = startsInside
       self.sameAs = sameAs
       self.overlap = overlap
+      self.subclass = subclass
+      self.innerOverlap = innerOverlap
     }
   }
 }

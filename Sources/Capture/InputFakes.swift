@@ -14,13 +14,15 @@ struct InputFakes {
   ///
   /// - Parameter sharesStorage: Whether other inputs lie in the same storage: only then do absolute offsets matter.
   mutating func twin(of tensor: Tensor, sharesStorage: Bool) throws -> Tensor {
+    let twin = try plainTwin(of: tensor, sharesStorage: sharesStorage)
+    twin.wrapperMeta = try wrapperMeta(of: tensor)
+    return twin
+  }
+
+  private mutating func plainTwin(of tensor: Tensor, sharesStorage: Bool) throws -> Tensor {
     var layout = tensor.layout
     if !sharesStorage { layout.offset = 0 }
-    let storage =
-      storages[ObjectIdentifier(tensor.storage)]
-      ?? Storage(fakeByteCount: tensor.storage.byteCount, device: tensor.device)
-    storages[ObjectIdentifier(tensor.storage)] = storage
-    originals.append(tensor.storage)
+    let storage = fakeStorage(for: tensor)
     // What refuses inference tensors must not refuse to give the twin the state that the real tensor has.
     storage.isInference = false
     defer { storage.isInference = tensor.isInference }
@@ -35,5 +37,25 @@ struct InputFakes {
     twin.storage = storage
     twin.layout = layout
     return twin
+  }
+
+  private mutating func fakeStorage(for tensor: Tensor) -> Storage {
+    let storage =
+      storages[ObjectIdentifier(tensor.storage)]
+      ?? Storage(fakeByteCount: tensor.storage.byteCount, device: tensor.device)
+    storages[ObjectIdentifier(tensor.storage)] = storage
+    originals.append(tensor.storage)
+    return storage
+  }
+
+  /// What a tensor of a wrapper subclass stands for, with fake inner tensors; nil for an ordinary one.
+  mutating func wrapperMeta(of tensor: Tensor) throws -> WrapperMeta? {
+    guard let subclass = tensor.subclass else { return nil }
+    return WrapperRecord(
+      try subclass.mapInnerTensors { inner in
+        let wrapperMeta = try wrapperMeta(of: inner)
+        return Tensor(
+          unchecked: fakeStorage(for: inner), layout: inner.layout, dtype: inner.dtype, wrapperMeta: wrapperMeta)
+      })
   }
 }

@@ -19,10 +19,10 @@ public struct AutogradJoin: RuntimeWrapper {
     /// Results of the forward graph that have a tangent.
     let differentiableOutputs: [Int]
     let tangents: [TensorMeta]
-    let backward: LazyBackward
+    let backward: any CompiledBackward
   }
 
-  public init(_ joint: JointGraph, _ partition: Partition, backward: LazyBackward) throws {
+  public init(_ joint: JointGraph, _ partition: Partition, backward: any CompiledBackward) throws {
     let graph = joint.module.graph
     let inputs = graph.placeholders
     let gradients = (graph.result.elements ?? []).dropFirst(joint.forwardOutputCount)
@@ -60,8 +60,7 @@ private final class CompiledGradient: GradientFunction {
     // Memory is kept, not the tensors themselves: one that is also a result has this function as its history.
     saved = values.map { value in
       guard case .reference(let tensor) = value else { return (value, 0) }
-      let memory = Tensor(unchecked: tensor.storage, layout: tensor.layout, dtype: tensor.dtype)
-      return (.reference(memory), tensor.storage.version)
+      return (.reference(Tensor(sharingMemoryOf: tensor)), tensor.storage.version)
     }
     super.init(nextEdges: nextEdges, inputMetadata: plan.tangents)
   }
@@ -91,15 +90,7 @@ private final class CompiledGradient: GradientFunction {
         )
       }
     }
-    let tangents = try zip(gradients, plan.tangents).map { try Value.reference(Self.tangent($0, $1)) }
-    let results = try plan.backward.compiled().run(saved.map(\.value) + tangents)
+    let results = try plan.backward.run(saved: saved.map(\.value), tangents: gradients)
     return plan.differentiableInputs.map { results[$0].reference }
-  }
-
-  /// A gradient in the layout that the backward graph was compiled for; zeros where none arrived.
-  private static func tangent(_ gradient: Tensor?, _ meta: TensorMeta) throws -> Tensor {
-    if let gradient, gradient.layout == meta.layout, gradient.dtype == meta.dtype { return gradient }
-    let tangent = try Tensor(uninitialized: meta.layout, dtype: meta.dtype, device: meta.device)
-    return try gradient.map { try tangent.copy_($0) } ?? tangent.zero_()
   }
 }

@@ -8,14 +8,19 @@ public struct WrapperStack: Sendable {
 
   /// The wrappers that a function needs, in the one order in which they work.
   ///
-  /// - Parameter autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
-  public init(_ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?) {
+  /// - Parameters:
+  ///   - autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
+  ///   - subclass: What unwraps and wraps tensors; nil where all are ordinary.
+  public init(
+    _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?, subclass: SubclassWrapper?
+  ) {
     let layers: [(any RuntimeWrapper)?] = [
       GradModeEpilogue(meta),  // outermost: all inside runs in the caller's mode
       Deduplication(capture),  // what follows sees graph inputs
       OutputRegeneration(meta),  // views of inputs are made after the inputs have their new values
       MutationEpilogue(meta),  // writes what autograd gave a history to
-      autograd,  // innermost: its results are the graph's
+      autograd,  // histories are those of outer tensors
+      subclass,  // innermost: what it passes and gets are the compiled graph's
     ]
     wrappers = layers.compactMap(\.self)
   }

@@ -8,7 +8,7 @@ import TensorCore
 
 /// Stage 2: from a captured function to one that runs. The only place that knows every stage.
 struct CompilationPipeline {
-  private let configuration: AOTConfiguration
+  let configuration: AOTConfiguration
 
   init(_ configuration: AOTConfiguration) { self.configuration = configuration }
 
@@ -22,10 +22,12 @@ struct CompilationPipeline {
     let functional = try capture.functionalized()
     try verify(functional.module, as: .functional)
     if !capture.needsAutograd { try refuseHistories(capture, functional.meta) }
+    try refuseSharedInnerMemory(capture, functional.meta)
     let differentiated = capture.needsAutograd ? try functional.differentiated() : nil
     guard var joint = differentiated, !joint.differentiableOutputs.isEmpty else {
       return try compileInference(capture, functional)
     }
+    if capture.usesSubclasses { return try compileUnwrapped(capture, functional, joint) }
     joint.module = try decomposed(joint.module)
     try verify(joint.module, as: .joint)
     let partition = try configuration.partitionerInUse.partition(joint)
@@ -37,7 +39,7 @@ struct CompilationPipeline {
     let forward = try compiler(.forward).compile(forwardModule, role: .forward)
     let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
     let stack = WrapperStack(
-      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward))
+      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward), subclass: nil)
     var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
     stages.forward = partition.forward
@@ -65,16 +67,23 @@ struct CompilationPipeline {
   }
 
   private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {
-    let module = try decomposed(functional.module)
+    var module = functional.module
+    var subclass: SubclassWrapper?
+    if capture.usesSubclasses {
+      let dense = try module.unwrappingSubclasses(inputs: capture.inputs.map(\.structure))
+      module = dense.module
+      subclass = SubclassWrapper(dense, resultCount: dense.results.count, meta: functional.meta)
+    }
+    module = try decomposed(module)
     try verify(module, as: .functional)
     let graph = try compiler(.inference).compile(module, role: .inference)
-    let stack = WrapperStack(capture, functional.meta, autograd: nil)
+    let stack = WrapperStack(capture, functional.meta, autograd: nil, subclass: subclass)
     var stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
   }
 
-  private func decomposed(_ module: GraphModule) throws -> GraphModule {
+  func decomposed(_ module: GraphModule) throws -> GraphModule {
     guard !configuration.decompositions.isEmpty else { return module }
     var module = try module.decomposed(by: configuration.decompositions)
     // Decompositions compute again what others have computed.
@@ -82,14 +91,14 @@ struct CompilationPipeline {
     return module
   }
 
-  private func compiler(_ role: GraphRole) throws -> any GraphCompiler {
+  func compiler(_ role: GraphRole) throws -> any GraphCompiler {
     guard let compiler = configuration.compiler(for: role) else {
       throw AOTError(.unsupported, "the configuration has no compiler for \(role.rawValue) graphs")
     }
     return compiler
   }
 
-  private func stages(
+  func stages(
     _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ stack: WrapperStack, workspace: Int?
   ) -> AOTStages {
     AOTStages(
@@ -103,7 +112,7 @@ struct CompilationPipeline {
 
 extension GraphModule {
   /// The same attributes with another graph.
-  fileprivate func with(_ graph: Graph) -> GraphModule {
+  func with(_ graph: Graph) -> GraphModule {
     var module = self
     module.graph = graph
     return module

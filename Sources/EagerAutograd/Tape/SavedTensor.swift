@@ -19,6 +19,7 @@ final class SavedTensor {
   private let storage: Storage
   private let layout: Layout
   private let dtype: DType
+  private let wrapperMeta: WrapperMeta?
   private let version: Int
   private let history: History
   /// The tensor itself while calls are intercepted: an interceptor knows tensors by identity, and keeps them alive.
@@ -35,6 +36,7 @@ final class SavedTensor {
     self.storage = tensor.storage
     self.layout = tensor.layout
     self.dtype = tensor.dtype
+    self.wrapperMeta = tensor.wrapperMeta
     self.version = tensor.storage.version
     self.history = history
     self.original = DispatchContext.current.mode == nil ? nil : WeakReference(tensor)
@@ -64,7 +66,7 @@ final class SavedTensor {
     case .resultThroughView(let weak, let chain): edge = try weak.edge.flatMap { try derived($0, chain) }
     }
     if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
-    let tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype)
+    let tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype, wrapperMeta: wrapperMeta)
     if let edge, DispatchContext.current.recordsGradients { tensor.autogradMeta = AutogradState(history: edge) }
     return tensor
   }
