@@ -12,7 +12,8 @@ public struct WrapperStack: Sendable {
   ///   - autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
   ///   - subclass: What unwraps and wraps tensors; nil where all are ordinary.
   public init(
-    _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?, subclass: SubclassWrapper?
+    _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?,
+    subclass: SubclassWrapper? = nil
   ) {
     let layers: [(any RuntimeWrapper)?] = [
       GradModeEpilogue(meta),  // outermost: all inside runs in the caller's mode

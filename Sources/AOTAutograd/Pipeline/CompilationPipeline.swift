@@ -39,7 +39,7 @@ struct CompilationPipeline {
     let forward = try compiler(.forward).compile(forwardModule, role: .forward)
     let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
     let stack = WrapperStack(
-      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward), subclass: nil)
+      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward))
     var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
     stages.forward = partition.forward
