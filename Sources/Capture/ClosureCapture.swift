@@ -143,14 +143,22 @@ private final class CaptureSession {
     let module = GraphModule(tracer.graph, attributes: attributes)
     return AOTGraphCapture(
       module: module, inputPositions: inputPositions, closedOver: closedOver, signature: signature,
-      inputs: inputs.map { facts(of: $0.real) },
-      outputsRequireGrad: outputs.map { $0.reference?.requiresGrad ?? false }, gradModeAfter: gradModeAfter)
+      inputs: try inputs.map(facts), outputs: try outputs.map(facts), gradModeAfter: gradModeAfter)
   }
 
-  private func facts(of tensor: Tensor) -> AOTGraphCapture.InputFacts {
+  private func facts(_ input: (real: Tensor, twin: Tensor)) throws -> AOTGraphCapture.InputFacts {
     .init(
-      requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, subclass: SubclassMeta(tensor),
-      sharesInnerMemory: inputs.contains { $0.real.sharesInnerMemory(with: tensor) })
+      requiresGrad: input.real.requiresGrad, isLeaf: input.real.isLeaf, requiresGradAfter: input.twin.requiresGrad,
+      failureAfter: try input.twin.backwardFailure(), subclass: SubclassMeta(input.real),
+      sharesInnerMemory: inputs.contains { $0.real.sharesInnerMemory(with: input.real) })
+  }
+
+  private func facts(_ output: Value) throws -> AOTGraphCapture.OutputFacts {
+    guard let tensor = output.reference else { return .init(requiresGrad: false) }
+    return .init(
+      requiresGrad: tensor.requiresGrad,
+      isRequiringLeaf: tensor.isRequiringLeaf && !inputs.contains { $0.twin === tensor },
+      failure: try tensor.backwardFailure())
   }
 
   /// What the closure did besides calling operators would happen now and never again.

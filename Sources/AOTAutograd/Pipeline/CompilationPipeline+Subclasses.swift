@@ -31,7 +31,7 @@ extension CompilationPipeline {
     }
     let forward = try compiler(.forward).compile(dense.module, role: .forward)
     let stack = WrapperStack(
-      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward),
+      capture, functional.meta, autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward),
       subclass: SubclassWrapper(dense, resultCount: partition.forwardOutputCount, meta: functional.meta))
     var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph

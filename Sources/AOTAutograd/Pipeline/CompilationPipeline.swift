@@ -39,7 +39,7 @@ struct CompilationPipeline {
     let forward = try compiler(.forward).compile(forwardModule, role: .forward)
     let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
     let stack = WrapperStack(
-      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward))
+      capture, functional.meta, autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward))
     var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
     stages.forward = partition.forward
@@ -68,6 +68,10 @@ struct CompilationPipeline {
 
   private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {
     var module = functional.module
+    if capture.needsAutograd {
+      _ = try HistoryGraftRemoval().run(on: &module)
+      _ = try DeadCodeElimination().run(on: &module)
+    }
     var subclass: SubclassWrapper?
     if capture.usesSubclasses {
       let dense = try module.unwrappingSubclasses(inputs: capture.inputs.map(\.structure))
@@ -77,7 +81,8 @@ struct CompilationPipeline {
     module = try decomposed(module)
     try verify(module, as: .functional)
     let graph = try compiler(.inference).compile(module, role: .inference)
-    let stack = WrapperStack(capture, functional.meta, autograd: nil, subclass: subclass)
+    let autograd = capture.needsAutograd ? AutogradJoin(capture, functional) : nil
+    let stack = WrapperStack(capture, functional.meta, autograd: autograd, subclass: subclass)
     var stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
