@@ -1,3 +1,5 @@
+import AOTAutograd
+import AOTAutogradTesting
 import EagerAutograd
 import Foundation
 import GraphIR
@@ -74,10 +76,10 @@ struct ScenarioComparison {
     try compareShape(input, with: expected.literal, subject)
     try compareLayout(input, with: expected.literal, subject)
     if expected.hasElements { try compareElements(input, with: expected.literal, subject) }
-    if let number = expected.storage, let storage = inputs.storages[number], input.storage !== storage {
+    if let number = expected.storage, let storage = inputs.storages[number], input.recordedStorage !== storage {
       throw Mismatch("\(subject), storage", expected: "number \(number)", got: "another one")
     }
-    if expected.storage == nil, inputs.storages.values.contains(where: { $0 === input.storage }) {
+    if expected.storage == nil, inputs.storages.values.contains(where: { $0 === input.recordedStorage }) {
       throw Mismatch("\(subject), storage", expected: "a new one", got: "one from before the call")
     }
     guard input.requiresGrad == expected.requiresGrad else {
@@ -130,7 +132,7 @@ struct ScenarioComparison {
       switch (gradient, wanted) {
       case (nil, nil): break
       case (let gradient?, nil):
-        let elements = try gradient.doubles()
+        let elements = try gradient.leaves.flatMap { try $0.doubles() }
         if !leaves[index].requiresGrad || elements.contains(where: { $0 != 0 }) {
           throw Mismatch(subject, expected: "none", got: "\(elements)")
         }
@@ -155,7 +157,13 @@ struct ScenarioComparison {
 
   private func compareElements(_ tensor: Tensor, with expected: TensorLiteral, _ subject: String) throws {
     if !scenario.isDeterministic { return }
-    try tensor.compare(with: expected.tensor(), tolerance(expected.dtype), subject)
+    let pair = tensor.unwrapped(as: TwoTensor.self)
+    guard (pair != nil) == (expected.inner.count == 2) else {
+      throw Mismatch(subject, expected: expected.inner.isEmpty ? "an ordinary tensor" : "a pair", got: "\(tensor)")
+    }
+    guard let pair else { return try tensor.compare(with: expected.tensor(), tolerance(expected.dtype), subject) }
+    try compareElements(pair.a, with: expected.inner[0], "\(subject), first of the pair")
+    try compareElements(pair.b, with: expected.inner[1], "\(subject), second of the pair")
   }
 
   private func compareLayout(_ tensor: Tensor, with expected: TensorLiteral, _ subject: String) throws {
