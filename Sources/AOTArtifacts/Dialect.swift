@@ -31,7 +31,9 @@ public enum Dialect: String, CaseIterable, Hashable, Sendable {
       case (.joint, .tangent), (.backward, .tangent): sawTangent = true
       case (.backward, .saved) where !sawTangent: break
       case (.captured, .input), (.functional, .input), (.joint, .input), (.forward, .input),
-        (.captured, .closedOver), (.functional, .closedOver), (.joint, .closedOver), (.forward, .closedOver):
+        (.captured, .closedOver), (.functional, .closedOver), (.joint, .closedOver), (.forward, .closedOver),
+        (.captured, .syntheticBase), (.functional, .syntheticBase), (.joint, .syntheticBase),
+        (.forward, .syntheticBase):
         if sawTangent { throw refusal(node, "a primal stands after a tangent") }
       case (_, let descriptor):
         throw refusal(node, "an input described as \(descriptor.map { "\($0)" } ?? "nothing") does not belong")

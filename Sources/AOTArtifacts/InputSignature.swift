@@ -39,10 +39,31 @@ public struct InputSignature: Hashable, Sendable {
     public struct Overlap: Hashable, Sendable {
       public var with: Int
       public var offset: Int
+      /// Whether autograd knows both as views of one tensor; where it does not, places in the storage count, not distances.
+      public var sharesBase: Bool
+      /// What the other one, and this one, are views of.
+      public var bases: [Base]
 
-      public init(with: Int, offset: Int) {
+      public init(with: Int, offset: Int, sharesBase: Bool = true, bases: [Base] = []) {
         self.with = with
         self.offset = offset
+        self.sharesBase = sharesBase
+        self.bases = bases
+      }
+    }
+
+    /// What is relied on about the base of a view.
+    public struct Base: Hashable, Sendable {
+      public var layout: Layout
+      public var requiresGrad: Bool
+      public var isLeaf: Bool
+      public var subclass: SubclassMeta?
+
+      public init(layout: Layout, requiresGrad: Bool, isLeaf: Bool, subclass: SubclassMeta? = nil) {
+        self.layout = layout
+        self.requiresGrad = requiresGrad
+        self.isLeaf = isLeaf
+        self.subclass = subclass
       }
     }
 

@@ -50,7 +50,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var mutation: Mutation
 
     public init(
-      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, mutatesData: Bool = false, mutatesMetadata: Bool = false,
+      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, mutatesData: Bool = false,
+      mutatesMetadata: Bool = false,
       mutationsHiddenFromAutograd: Bool = false, mutationsUnderNoGrad: Bool = false, layoutAfter: Layout? = nil,
       layoutChanges: [ViewStep] = [], mutation: Mutation = .none
     ) {
@@ -93,15 +94,20 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var requiresGrad: Bool
     /// Whether it is a leaf that the function itself asked gradients of.
     public var isRequiringLeaf: Bool
+    /// Whether its gradient history is another than that of what it is a view of: the functional graph returns its elements
+    /// for that alone.
+    public var hasOwnHistory: Bool
 
     public init(
-      kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false
+      kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false,
+      hasOwnHistory: Bool = false
     ) {
       self.kind = kind
       self.views = views
       self.meta = meta
       self.requiresGrad = requiresGrad
       self.isRequiringLeaf = isRequiringLeaf
+      self.hasOwnHistory = hasOwnHistory
     }
   }
 }
@@ -113,6 +119,8 @@ extension ViewAndMutationMeta {
     case mutatedInput(Int)
     case output(Int)
     case intermediateBase(Int)
+    /// The elements of an output that is made anew as a view, but has another gradient history than what it is a view of.
+    case outputHistory(Int)
   }
 
   /// What the functional graph returns, in order.
@@ -120,13 +128,14 @@ extension ViewAndMutationMeta {
     inputs.indices.filter { inputs[$0].mutation == .outOfGraph }.map { .mutatedInput($0) }
       + outputs.indices.filter { outputs[$0].kind == .nonAlias }.map { .output($0) }
       + (0..<intermediateBaseCount).map { .intermediateBase($0) }
+      + outputs.indices.filter { outputs[$0].hasOwnHistory }.map { .outputHistory($0) }
   }
 
   /// Whether eager autograd gives a result a history.
   public func hasHistory(_ result: Result) -> Bool {
     switch result {
     case .mutatedInput(let index): inputs[index].requiresGradAfter
-    case .output(let index): outputs[index].hasHistory
+    case .output(let index), .outputHistory(let index): outputs[index].hasHistory
     case .intermediateBase(let number):
       outputs.contains { $0.kind == .aliasOfIntermediate(number) && $0.hasHistory }
     }

@@ -111,6 +111,14 @@ private final class CaptureSession {
     }
     if tensor.storage.serial >= firstSerial { return try addConstant(tensor) }
     let shares = inputs.contains { $0.real.storage === tensor.storage }
+    // Offsets were not kept of those that seemed to be alone.
+    guard !shares || inputs.allSatisfy({ $0.real.storage !== tensor.storage || $0.twin.layout == $0.real.layout })
+    else {
+      throw CaptureError(
+        .unsupported,
+        "a captured tensor lies in the storage of an argument that starts inside of it; pass it as an argument, too",
+        source: source)
+    }
     let twin = try addInput(
       tensor, "closed_over\(closedOver.count)", .closedOver(closedOver.count), sharesStorage: shares)
     closedOver.append(tensor)
@@ -147,9 +155,12 @@ private final class CaptureSession {
   }
 
   private func facts(_ input: (real: Tensor, twin: Tensor)) throws -> AOTGraphCapture.InputFacts {
-    .init(
+    let sharesStorage = inputs.count { $0.real.storage === input.real.storage } > 1
+    return .init(
       requiresGrad: input.real.requiresGrad, isLeaf: input.real.isLeaf, requiresGradAfter: input.twin.requiresGrad,
-      failureAfter: try input.twin.backwardFailure(), subclass: SubclassMeta(input.real),
+      failureAfter: try input.twin.backwardFailure(),
+      base: sharesStorage ? try fakes.baseFacts(of: input.real, numberedAmong: inputs.map(\.real)) : nil,
+      subclass: SubclassMeta(input.real),
       sharesInnerMemory: inputs.contains { $0.real.sharesInnerMemory(with: input.real) })
   }
 

@@ -86,7 +86,8 @@ struct CaptureInterpretation {
     let value = try recorder.placeholder(node.name, facts, descriptor: node.metadata.descriptor ?? .input(index))
     let memory = Memory(origin: .input(index), eager: meta)
     if let storage = meta.storageID {
-      if let other = memoryByStorage[storage] {
+      if let other = memoryByStorage[storage], other.memory.eager.layout.elementRange.overlaps(meta.layout.elementRange)
+      {
         memory.sharedWith = "inputs '\(other.name)' and '\(node.name)'"
         other.memory.sharedWith = other.memory.sharedWith ?? memory.sharedWith
       } else {
@@ -124,6 +125,7 @@ struct CaptureInterpretation {
 
   private func call(_ target: OperatorDefinition, _ arguments: [CapturedValue], _ node: Node) throws -> CapturedValue {
     switch target.implementation {
+    case .view where target === OperatorLibrary.withHistory: return .reference(try grafted(arguments))
     case .view: return try view(target, arguments)
     case .inPlace(let functional):
       guard let tensor = arguments[0].reference else {
@@ -168,6 +170,18 @@ struct CaptureInterpretation {
       let memory = Memory(origin: .intermediate, eager: meta ?? TensorMeta(tensor))
       return CapturedTensor(AliasView(base: tensor, memory: memory))
     }
+  }
+
+  /// A tensor over the memory of one with the gradient history of another.
+  private func grafted(_ arguments: [CapturedValue]) throws -> CapturedTensor {
+    guard let source = arguments[0].reference?.view, let history = arguments[1].reference?.view else {
+      throw OperatorError(.argument, OperatorLibrary.withHistory.name, "takes two tensors")
+    }
+    let value = try recorder.grafted(replay.read(source), onto: replay.read(history))
+    let step = ViewStep(target: OperatorLibrary.alias, arguments: [], isWithoutGrad: true)
+    let view = AliasView(of: source, step: step, value: value, metadata: recorder.currentMetadata, cutsHistory: true)
+    view.ownsHistory = true
+    return CapturedTensor(view)
   }
 
   /// What a function with a gradient of its own gave: views of what its operators computed, with another history.

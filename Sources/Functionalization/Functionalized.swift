@@ -26,6 +26,7 @@ extension AOTGraphCapture {
       var ending = GraphEnding(interpretation, recorder: recorder)
       try ending.returnMutatedInputs(mutations.infos)
       try ending.returnOutputs(outputs.outputs + outputs.intermediateBases)
+      try ending.returnHistories(outputs.histories)
       try ending.copyIntoInputs(mutations.infos)
       try ending.finish()
 

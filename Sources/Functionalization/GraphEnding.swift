@@ -31,6 +31,13 @@ struct GraphEnding {
     for output in outputs { append(try returned.exact(output.view), output.descriptor) }
   }
 
+  /// Returns outputs once more of which only the elements and their gradient history matter.
+  mutating func returnHistories(_ outputs: [OutputClassification.Returned]) throws {
+    for output in outputs {
+      append(try returned.elements(interpretation.replay.read(output.view)), output.descriptor)
+    }
+  }
+
   /// Copies new values into the inputs whose writes stay in the graph. Everything else was computed before.
   mutating func copyIntoInputs(_ infos: [ViewAndMutationMeta.InputInfo]) throws {
     let written = infos.indices.filter { infos[$0].mutation == .inGraph }

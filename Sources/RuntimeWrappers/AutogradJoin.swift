@@ -111,7 +111,9 @@ private final class CompiledGradient: GradientFunction {
   override func apply(_ gradients: [Tensor?]) throws -> [Tensor?] {
     for (gradient, failure) in zip(gradients, plan.failures) where gradient != nil { if let failure { throw failure } }
     let tangents = gradients.prefix(plan.tangentCount)
-    guard let backward = plan.backward, tangents.contains(where: { $0 != nil }) else { return nextEdges.map { _ in nil } }
+    guard let backward = plan.backward, tangents.contains(where: { $0 != nil }) else {
+      return nextEdges.map { _ in nil }
+    }
     guard !isReleased else { throw AutogradError.backwardTwice(nil) }
     guard !isGradEnabled else {
       throw AutogradError(

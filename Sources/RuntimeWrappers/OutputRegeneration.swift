@@ -13,19 +13,15 @@ public struct OutputRegeneration: RuntimeWrapper {
 
   private let outputs: [Output]
   private let keptCount: Int
+  /// The outputs whose gradient history comes from a result of its own, in the results' order after the bases.
+  private let histories: [Int]
+  private let baseCount: Int
   private let layoutChanges: [LayoutChange]
 
   private struct Output {
     var info: ViewAndMutationMeta.OutputInfo
     /// Whether it is made once inputs have their final layouts.
     var isLate = false
-  }
-
-  private struct LayoutChange {
-    var input: Int
-    /// Whether autograd must not look: it would refuse, so it did not when the function did the same.
-    var isHidden: Bool
-    var steps: [ViewStep]
   }
 
   /// nil where every output is the graph's own.
@@ -56,11 +52,13 @@ public struct OutputRegeneration: RuntimeWrapper {
       outputs.append(output)
     }
     keptCount = meta.outputs.count { $0.kind == .nonAlias }
+    histories = meta.outputs.indices.filter { meta.outputs[$0].hasOwnHistory }
+    baseCount = meta.intermediateBaseCount
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
-      for change in layoutChanges { try Self.check(change, of: arguments[change.input]) }
+      for change in layoutChanges { try change.check(arguments) }
       let results = try inner(arguments)
       var kept = results.prefix(keptCount).makeIterator()
       var values: [Value] = outputs.map { $0.info.kind == .nonAlias ? kept.next() ?? .none : .none }
@@ -77,8 +75,11 @@ public struct OutputRegeneration: RuntimeWrapper {
         }
       }
       try regenerate(late: false)
-      for change in layoutChanges { try Self.make(change, of: arguments[change.input]) }
+      for change in layoutChanges { try change.make(arguments) }
       try regenerate(late: true)
+      for (output, result) in zip(histories, results.dropFirst(keptCount + baseCount)) {
+        if let edge = try result.reference?.gradientEdge() { values[output].reference?.setHistory(edge) }
+      }
       for (output, value) in zip(outputs, values) where output.info.isRequiringLeaf {
         try value.reference?.setRequiresGrad(true)
       }
@@ -86,23 +87,11 @@ public struct OutputRegeneration: RuntimeWrapper {
     }
   }
 
-  /// Refuses, before anything is written, what autograd would refuse when the change is made.
-  private static func check(_ change: LayoutChange, of input: Value) throws {
-    guard isGradEnabled, !change.isHidden, let input = input.reference, input.requiresGrad else { return }
-    for step in change.steps { try InPlaceRules.check(input, step.target) }
-  }
-
-  private static func make(_ change: LayoutChange, of input: Value) throws {
-    for step in change.steps {
-      let call = [input] + step.arguments.map { $0.widened() }
-      _ = change.isHidden ? try noGrad { try step.target.inPlace.call(call) } : try step.target.inPlace.call(call)
-    }
-  }
-
   private static func view(_ output: ViewAndMutationMeta.OutputInfo, of base: Value) throws -> Value {
     guard let base = base.reference else {
       throw GraphError(.execution, "an output is a view of something that is no tensor")
     }
+    if output.hasOwnHistory { return .reference(try noGrad { try output.views.applied(to: base) }) }
     return .reference(try output.views.applied(to: base))
   }
 }

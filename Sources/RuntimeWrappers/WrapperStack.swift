@@ -9,15 +9,18 @@ public struct WrapperStack: Sendable {
   /// The wrappers that a function needs, in the one order in which they work.
   ///
   /// - Parameters:
+  ///   - capture: The function as the caller sees it.
+  ///   - syntheticBase: What gives the graph one base for inputs that share memory; nil where none do.
   ///   - autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
   ///   - subclass: What unwraps and wraps tensors; nil where all are ordinary.
   public init(
-    _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?,
+    _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, syntheticBase: SyntheticBase?, autograd: AutogradJoin?,
     subclass: SubclassWrapper? = nil
   ) {
     let layers: [(any RuntimeWrapper)?] = [
       GradModeEpilogue(meta),  // outermost: all inside runs in the caller's mode
-      Deduplication(capture),  // what follows sees graph inputs
+      Deduplication(capture),  // what follows sees distinct tensors
+      syntheticBase,  // what follows sees graph inputs
       OutputRegeneration(meta),  // views of inputs are made after the inputs have their new values
       MutationEpilogue(meta),  // writes what autograd gave a history to
       autograd,  // histories are those of outer tensors

@@ -69,9 +69,7 @@ extension InputSignature.TensorGuard {
       requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, isInference: tensor.isInference,
       startsInside: tensor.startsInside,
       sameAs: isSame ? shared : nil,
-      overlap: isSame
-        ? nil
-        : shared.map { .init(with: $0, offset: tensor.layout.offset.value - all[$0].layout.offset.value) },
+      overlap: isSame ? nil : shared.map { Overlap(tensor, with: $0, all[$0]) },
       subclass: SubclassMeta(tensor), innerOverlap: Self.innerOverlap(of: tensor, at: position, among: all))
   }
 
@@ -90,7 +88,7 @@ extension InputSignature.TensorGuard {
     else { return false }
     guard let shared = Self.sharing(tensor, at: position, among: all) else { return sameAs == nil && overlap == nil }
     if all[shared] === tensor { return sameAs == shared }
-    return overlap?.with == shared && overlap?.offset == tensor.layout.offset.value - all[shared].layout.offset.value
+    return overlap == Overlap(tensor, with: shared, all[shared])
   }
 
   /// The first tensor before this one in the same storage: the same tensor if it came before.
@@ -101,6 +99,23 @@ extension InputSignature.TensorGuard {
       first = first ?? other
     }
     return first
+  }
+}
+
+extension InputSignature.TensorGuard.Overlap {
+  fileprivate init(_ tensor: Tensor, with position: Int, _ other: Tensor) {
+    let (base, otherBase) = (tensor.viewMeta?.base ?? tensor, other.viewMeta?.base ?? other)
+    let offset = other.layout.offset.value
+    let sharesBase = base === otherBase
+    self.init(
+      with: position, offset: tensor.layout.offset.value - (sharesBase ? offset : 0), sharesBase: sharesBase,
+      bases: (sharesBase ? [base] : [otherBase, base]).map {
+        .init(
+          layout: Layout(
+            sizes: $0.sizes, strides: $0.strides,
+            offset: sharesBase ? $0.layout.offset - other.layout.offset : $0.layout.offset),
+          requiresGrad: $0.requiresGrad, isLeaf: $0.isLeaf, subclass: SubclassMeta($0))
+      })
   }
 }
 

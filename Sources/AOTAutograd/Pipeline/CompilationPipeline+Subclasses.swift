@@ -7,7 +7,7 @@ import RuntimeWrappers
 // halves are unwrapped one by one, so that the backward half can be unwrapped for gradients of another structure, too.
 extension CompilationPipeline {
   func compileUnwrapped(
-    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ joint: JointGraph
+    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ joint: JointGraph, _ outside: Outside
   ) throws -> Compiled {
     try verify(joint.module, as: .joint)
     let partition = try configuration.partitionerInUse.partition(joint)
@@ -31,9 +31,10 @@ extension CompilationPipeline {
     }
     let forward = try compiler(.forward).compile(dense.module, role: .forward)
     let stack = WrapperStack(
-      capture, functional.meta, autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward),
+      outside.capture, functional.meta, syntheticBase: outside.syntheticBase,
+      autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward),
       subclass: SubclassWrapper(dense, resultCount: partition.forwardOutputCount, meta: functional.meta))
-    var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
+    var stages = stages(outside.capture, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
     stages.forward = dense.module.graph
     stages.backward = backward.dense.module.graph

@@ -17,17 +17,20 @@ struct CompilationPipeline {
     let stages: AOTStages
   }
 
-  func compile(_ capture: AOTGraphCapture) throws -> Compiled {
-    try verify(capture.module, as: .captured)
+  func compile(_ original: AOTGraphCapture) throws -> Compiled {
+    try verify(original.module, as: .captured)
+    let (capture, syntheticBase) = try SyntheticBase.preCompile(original)
+    if syntheticBase != nil { try verify(capture.module, as: .captured) }
+    let outside = Outside(capture: original, syntheticBase: syntheticBase)
     let functional = try capture.functionalized()
     try verify(functional.module, as: .functional)
     if !capture.needsAutograd { try refuseHistories(capture, functional.meta) }
     try refuseSharedInnerMemory(capture, functional.meta)
     let differentiated = capture.needsAutograd ? try functional.differentiated() : nil
     guard var joint = differentiated, !joint.differentiableOutputs.isEmpty else {
-      return try compileInference(capture, functional)
+      return try compileInference(capture, functional, outside)
     }
-    if capture.usesSubclasses { return try compileUnwrapped(capture, functional, joint) }
+    if capture.usesSubclasses { return try compileUnwrapped(capture, functional, joint, outside) }
     joint.module = try decomposed(joint.module)
     try verify(joint.module, as: .joint)
     let partition = try configuration.partitionerInUse.partition(joint)
@@ -39,8 +42,9 @@ struct CompilationPipeline {
     let forward = try compiler(.forward).compile(forwardModule, role: .forward)
     let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
     let stack = WrapperStack(
-      capture, functional.meta, autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward))
-    var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
+      original, functional.meta, syntheticBase: syntheticBase,
+      autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward))
+    var stages = stages(original, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
     stages.forward = partition.forward
     stages.backward = partition.backward
@@ -66,7 +70,15 @@ struct CompilationPipeline {
     }
   }
 
-  private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {
+  /// What the caller sees of the function, and what lies between that and the graph's inputs.
+  struct Outside {
+    let capture: AOTGraphCapture
+    let syntheticBase: SyntheticBase?
+  }
+
+  private func compileInference(
+    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ outside: Outside
+  ) throws -> Compiled {
     var module = functional.module
     if capture.needsAutograd {
       _ = try HistoryGraftRemoval().run(on: &module)
@@ -82,8 +94,10 @@ struct CompilationPipeline {
     try verify(module, as: .functional)
     let graph = try compiler(.inference).compile(module, role: .inference)
     let autograd = capture.needsAutograd ? AutogradJoin(capture, functional) : nil
-    let stack = WrapperStack(capture, functional.meta, autograd: autograd, subclass: subclass)
-    var stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
+    let stack = WrapperStack(
+      outside.capture, functional.meta, syntheticBase: outside.syntheticBase, autograd: autograd,
+      subclass: subclass)
+    var stages = stages(outside.capture, functional, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
   }
