@@ -27,7 +27,7 @@ public enum Dialect: String, CaseIterable, Hashable, Sendable {
     var sawTangent = false
     for id in graph.placeholders {
       let node = graph[id]
-      switch (self, node.metadata.descriptor) {
+      switch (self, node.metadata.descriptor?.outermost) {
       case (.joint, .tangent), (.backward, .tangent): sawTangent = true
       case (.backward, .saved) where !sawTangent: break
       case (.captured, .input), (.functional, .input), (.joint, .input), (.forward, .input),

@@ -31,6 +31,10 @@ public struct InputSignature: Hashable, Sendable {
     public var sameAs: Int?
     /// The first argument that lies in the same storage, and the offset in elements from it; nil where none does.
     public var overlap: Overlap?
+    /// What the tensor is made of; nil for an ordinary tensor.
+    public var subclass: SubclassMeta?
+    /// The first argument before this one that shares memory with it through inner tensors alone.
+    public var innerOverlap: Int?
 
     public struct Overlap: Hashable, Sendable {
       public var with: Int
@@ -53,17 +57,20 @@ public struct InputSignature: Hashable, Sendable {
       public var layout: Layout
       public var requiresGrad: Bool
       public var isLeaf: Bool
+      public var subclass: SubclassMeta?
 
-      public init(layout: Layout, requiresGrad: Bool, isLeaf: Bool) {
+      public init(layout: Layout, requiresGrad: Bool, isLeaf: Bool, subclass: SubclassMeta? = nil) {
         self.layout = layout
         self.requiresGrad = requiresGrad
         self.isLeaf = isLeaf
+        self.subclass = subclass
       }
     }
 
     public init(
       dtype: DType, sizes: [SymInt], strides: [SymInt], device: Device, requiresGrad: Bool, isLeaf: Bool,
-      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil
+      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil,
+      subclass: SubclassMeta? = nil, innerOverlap: Int? = nil
     ) {
       self.dtype = dtype
       self.sizes = sizes
@@ -75,6 +82,8 @@ public struct InputSignature: Hashable, Sendable {
       self.startsInside = startsInside
       self.sameAs = sameAs
       self.overlap = overlap
+      self.subclass = subclass
+      self.innerOverlap = innerOverlap
     }
   }
 }

@@ -19,7 +19,7 @@ public enum OperatorLibrary {
     trigonometric, specialFunctions, floatingPointParts, shifts,
     rmsNorms, instanceNorms, recurrentCells, recurrentLayers, flashAttention, embeddingBags, metadataReads,
     featureDropouts,
-    resizing, unsafeIndexing, randomDistributions, multinomials,
+    resizing, quantization, unsafeIndexing, randomDistributions, multinomials,
     orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
     crossProducts, differences,
     adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,

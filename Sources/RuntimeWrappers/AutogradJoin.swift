@@ -25,7 +25,7 @@ public struct AutogradJoin: RuntimeWrapper {
     /// Why eager autograd could not go back from one of them; nil where it could.
     var failures: [AutogradError?]
     /// nil where there are no tangents.
-    var backward: LazyBackward?
+    var backward: (any CompiledBackward)?
     var differentiableBackward: DifferentiableBackward?
     /// Primals that are written to: what they were before is gone.
     var overwrittenInputs: Set<Int> = []
@@ -36,8 +36,8 @@ public struct AutogradJoin: RuntimeWrapper {
   ///   - failures: Why eager autograd could not go back from a result; nil where it could.
   public init(
     _ functional: FunctionalGraph, _ joint: JointGraph, _ partition: Partition,
-    failures: (ViewAndMutationMeta.Result) -> AutogradError?, backward: LazyBackward,
-    differentiableBackward: DifferentiableBackward
+    failures: (ViewAndMutationMeta.Result) -> AutogradError?, backward: any CompiledBackward,
+    differentiableBackward: DifferentiableBackward?
   ) throws {
     var plan = Self.plan(functional, failures, differentiable: joint.differentiableOutputs)
     let graph = joint.module.graph
@@ -133,8 +133,7 @@ private final class CompiledGradient: GradientFunction {
     // Memory is kept, not the tensors themselves: one that is also a result has this function as its history.
     saved = values.map { value in
       guard case .reference(let tensor) = value else { return (value, 0) }
-      let memory = Tensor(unchecked: tensor.storage, layout: tensor.layout, dtype: tensor.dtype)
-      return (.reference(memory), tensor.storage.version)
+      return (.reference(Tensor(sharingMemoryOf: tensor)), tensor.storage.version)
     }
     super.init(nextEdges: nextEdges, inputMetadata: plan.outputMetas)
   }
@@ -164,14 +163,18 @@ private final class CompiledGradient: GradientFunction {
         )
       }
     }
-    let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference(Self.tangent($0, $1)) }
-    let results = try backward.compiled().run(saved.map(\.value) + arguments)
+    let results = try backward.run(saved: saved.map(\.value), tangents: Array(tangents))
     return plan.differentiableInputs.map { results[$0].reference }
   }
 
   /// The gradients as values that autograd can differentiate.
   private func differentiably(_ tangents: ArraySlice<Tensor?>) throws -> [Tensor?] {
-    guard let backward = plan.differentiableBackward else { return nextEdges.map { _ in nil } }
+    guard let backward = plan.differentiableBackward else {
+      throw AutogradError(
+        .notDifferentiable,
+        "the gradient of a compiled function of wrapper subclasses cannot be differentiated; call it uncompiled for createGraph"
+      )
+    }
     let inputs = try primals.map { primal -> Value in
       switch primal {
       case .saved(let tensor): return .reference(try tensor.unpacked(by: self))
@@ -183,14 +186,7 @@ private final class CompiledGradient: GradientFunction {
         )
       }
     }
-    let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference(Self.tangent($0, $1)) }
+    let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference($1.tangent($0)) }
     return try backward(inputs + arguments).map(\.reference)
-  }
-
-  /// A gradient in the layout that the backward graph was compiled for; zeros where none arrived.
-  private static func tangent(_ gradient: Tensor?, _ meta: TensorMeta) throws -> Tensor {
-    if let gradient, gradient.layout == meta.layout, gradient.dtype == meta.dtype { return gradient }
-    let tangent = try Tensor(uninitialized: meta.layout, dtype: meta.dtype, device: meta.device)
-    return try gradient.map { try tangent.copy_($0) } ?? tangent.zero_()
   }
 }

@@ -12,8 +12,10 @@ public struct WrapperStack: Sendable {
   ///   - capture: The function as the caller sees it.
   ///   - syntheticBase: What gives the graph one base for inputs that share memory; nil where none do.
   ///   - autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
+  ///   - subclass: What unwraps and wraps tensors; nil where all are ordinary.
   public init(
-    _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, syntheticBase: SyntheticBase?, autograd: AutogradJoin?
+    _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, syntheticBase: SyntheticBase?, autograd: AutogradJoin?,
+    subclass: SubclassWrapper? = nil
   ) {
     let layers: [(any RuntimeWrapper)?] = [
       GradModeEpilogue(meta),  // outermost: all inside runs in the caller's mode
@@ -23,7 +25,8 @@ public struct WrapperStack: Sendable {
       MutationEpilogue(meta),  // writes what autograd gave a history to
       EffectTokens(meta),  // what follows is the graph's own convention: tokens in, tokens out
       FunctionalizedRNG(meta),  // what autograd saves has the key and counter of the call
-      autograd,  // innermost: its results are the graph's
+      autograd,  // histories are those of outer tensors
+      subclass,  // innermost: what it passes and gets are the compiled graph's
     ]
     wrappers = layers.compactMap(\.self)
   }

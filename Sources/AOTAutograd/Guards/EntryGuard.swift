@@ -13,6 +13,7 @@ struct EntryGuard {
   private let autocastDType: DType?
   /// What becomes of saved tensors: part of the compiled graphs.
   private let hooks: SavedTensorHooks?
+  private let hasSubclasses: Bool
 
   /// - Parameter tensors: The call's tensors, then the tensors that the closure captured.
   init(_ tensors: [Tensor], constants: [Constant], context: DispatchContext) {
@@ -22,6 +23,7 @@ struct EntryGuard {
     self.isInferenceMode = context.isInferenceMode
     self.autocastDType = context.autocastDType
     self.hooks = SavedTensorHooks.inUse
+    self.hasSubclasses = self.tensors.contains { $0.subclass != nil }
   }
 
   var signature: InputSignature {
@@ -40,7 +42,14 @@ struct EntryGuard {
     for position in all.indices where !self.tensors[position].accepts(all[position], at: position, among: all) {
       return false
     }
-    return true
+    return !hasSubclasses || innerOverlapsAgree(all)
+  }
+
+  private func innerOverlapsAgree(_ all: [Tensor]) -> Bool {
+    all.indices.allSatisfy { position in
+      InputSignature.TensorGuard.innerOverlap(of: all[position], at: position, among: all)
+        == tensors[position].innerOverlap
+    }
   }
 
   /// The first difference between what the entry was compiled for and a call, in words.
@@ -66,15 +75,24 @@ extension InputSignature.TensorGuard {
     self.init(
       dtype: tensor.dtype, sizes: tensor.sizes, strides: tensor.strides, device: tensor.device,
       requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, isInference: tensor.isInference,
-      startsInside: tensor.layout.offset != 0,
+      startsInside: tensor.startsInside,
       sameAs: isSame ? shared : nil,
-      overlap: isSame ? nil : shared.map { Overlap(tensor, with: $0, all[$0]) })
+      overlap: isSame ? nil : shared.map { Overlap(tensor, with: $0, all[$0]) },
+      subclass: SubclassMeta(tensor), innerOverlap: Self.innerOverlap(of: tensor, at: position, among: all))
+  }
+
+  /// Whether a tensor is an ordinary one, or of the subclass, metadata and structure, as this asks.
+  private func isMadeAs(_ tensor: Tensor) -> Bool { subclass?.describes(tensor) ?? (tensor.subclass == nil) }
+
+  /// The first tensor before this one that shares memory with it through inner tensors alone.
+  static func innerOverlap(of tensor: Tensor, at position: Int, among all: [Tensor]) -> Int? {
+    all[..<position].firstIndex { tensor.sharesInnerMemory(with: $0) }
   }
 
   func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Bool {
     guard tensor.dtype == dtype, tensor.layout.sizes == sizes, tensor.layout.strides == strides,
-      tensor.device == device, (tensor.layout.offset != 0) == startsInside, tensor.requiresGrad == requiresGrad,
-      tensor.isLeaf == isLeaf, tensor.isInference == isInference
+      tensor.device == device, tensor.startsInside == startsInside, tensor.requiresGrad == requiresGrad,
+      tensor.isLeaf == isLeaf, tensor.isInference == isInference, isMadeAs(tensor)
     else { return false }
     guard let shared = Self.sharing(tensor, at: position, among: all) else { return sameAs == nil && overlap == nil }
     if all[shared] === tensor { return sameAs == shared }
@@ -104,7 +122,7 @@ extension InputSignature.TensorGuard.Overlap {
           layout: Layout(
             sizes: $0.sizes, strides: $0.strides,
             offset: sharesBase ? $0.layout.offset - other.layout.offset : $0.layout.offset),
-          requiresGrad: $0.requiresGrad, isLeaf: $0.isLeaf)
+          requiresGrad: $0.requiresGrad, isLeaf: $0.isLeaf, subclass: SubclassMeta($0))
       })
   }
 }
@@ -117,6 +135,8 @@ extension InputSignature.TensorGuard: CustomStringConvertible {
     if isInference { parts.append("made in inference mode") }
     if let sameAs { parts.append("the same as tensor \(sameAs)") }
     if let overlap { parts.append("in one storage with tensor \(overlap.with), \(overlap.offset) elements on") }
+    if let subclass { parts.append("a \(subclass)") }
+    if let innerOverlap { parts.append("sharing inner memory with tensor \(innerOverlap)") }
     return parts.joined(separator: ", ")
   }
 }

@@ -9,7 +9,7 @@ import TensorCore
 
 /// Stage 2: from a captured function to one that runs. The only place that knows every stage.
 struct CompilationPipeline {
-  private let configuration: AOTConfiguration
+  let configuration: AOTConfiguration
 
   init(_ configuration: AOTConfiguration) { self.configuration = configuration }
 
@@ -26,8 +26,11 @@ struct CompilationPipeline {
     let functional = try capture.functionalized()
     try verify(functional.module, as: .functional)
     if !capture.needsAutograd { try refuseHistories(capture, functional.meta) }
+    try refuseSharedInnerMemory(capture, functional.meta)
+    if capture.usesSubclasses, let compiled = try compileUnwrapped(capture, functional, outside) { return compiled }
     let failures = { capture.failure(of: $0, functional.meta) }
-    guard capture.needsAutograd, let compiled = try compileJoint(functional, hooks: SavedTensorHooks.inUse, failures)
+    guard capture.needsAutograd, !capture.usesSubclasses,
+      let compiled = try compileJoint(functional, hooks: SavedTensorHooks.inUse, failures)
     else { return try compileInference(capture, functional, outside) }
     let stack = WrapperStack(original, functional.meta, syntheticBase: syntheticBase, autograd: compiled.autograd)
     var stages = stages(original, functional, stack, workspace: compiled.forward.workspaceByteCount)
@@ -116,7 +119,7 @@ struct CompilationPipeline {
   }
 
   /// What the caller sees of the function, and what lies between that and the graph's inputs.
-  private struct Outside {
+  struct Outside {
     let capture: AOTGraphCapture
     let syntheticBase: SyntheticBase?
   }
@@ -129,18 +132,25 @@ struct CompilationPipeline {
       _ = try HistoryGraftRemoval().run(on: &module)
       _ = try DeadCodeElimination().run(on: &module)
     }
+    var subclass: SubclassWrapper?
+    if capture.usesSubclasses {
+      let dense = try unwrapped(module, capture)
+      module = dense.module
+      subclass = SubclassWrapper(dense, resultCount: dense.results.count, meta: functional.meta)
+    }
     module = try decomposed(module)
     try verify(module, as: .functional)
     let graph = try compiler(.inference).compile(module, role: .inference)
     let autograd = capture.needsAutograd ? AutogradJoin(functional) { capture.failure(of: $0, functional.meta) } : nil
     let stack = WrapperStack(
-      outside.capture, functional.meta, syntheticBase: outside.syntheticBase, autograd: autograd)
+      outside.capture, functional.meta, syntheticBase: outside.syntheticBase, autograd: autograd,
+      subclass: subclass)
     var stages = stages(outside.capture, functional, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
   }
 
-  private func decomposed(_ module: GraphModule) throws -> GraphModule {
+  func decomposed(_ module: GraphModule) throws -> GraphModule {
     guard !configuration.decompositions.isEmpty else { return module }
     var module = try module.decomposed(by: configuration.decompositions)
     // Decompositions compute again what others have computed.
@@ -148,14 +158,14 @@ struct CompilationPipeline {
     return module
   }
 
-  private func compiler(_ role: GraphRole) throws -> any GraphCompiler {
+  func compiler(_ role: GraphRole) throws -> any GraphCompiler {
     guard let compiler = configuration.compiler(for: role) else {
       throw AOTError(.unsupported, "the configuration has no compiler for \(role.rawValue) graphs")
     }
     return compiler
   }
 
-  private func stages(
+  func stages(
     _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ stack: WrapperStack, workspace: Int?
   ) -> AOTStages {
     AOTStages(
@@ -169,7 +179,7 @@ struct CompilationPipeline {
 
 extension GraphModule {
   /// The same attributes with another graph.
-  fileprivate func with(_ graph: Graph) -> GraphModule {
+  func with(_ graph: Graph) -> GraphModule {
     var module = self
     module.graph = graph
     return module

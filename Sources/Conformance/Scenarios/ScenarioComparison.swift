@@ -1,3 +1,5 @@
+import AOTAutograd
+import AOTAutogradTesting
 import EagerAutograd
 import Foundation
 import GraphIR
@@ -99,10 +101,10 @@ struct ScenarioComparison {
     try compareShape(input, with: expected.literal, subject)
     try compareLayout(input, with: expected.literal, subject)
     if expected.hasElements { try compareElements(input, with: expected.literal, subject) }
-    if let number = expected.storage, let storage = inputs.storages[number], input.storage !== storage {
+    if let number = expected.storage, let storage = inputs.storages[number], input.recordedStorage !== storage {
       throw mismatch("\(subject), storage", expected: "number \(number)", got: "another one")
     }
-    if expected.storage == nil, inputs.storages.values.contains(where: { $0 === input.storage }) {
+    if expected.storage == nil, inputs.storages.values.contains(where: { $0 === input.recordedStorage }) {
       throw mismatch("\(subject), storage", expected: "a new one", got: "one from before the call")
     }
     guard input.requiresGrad == expected.requiresGrad else {
@@ -153,7 +155,7 @@ struct ScenarioComparison {
       switch (gradient, wanted) {
       case (nil, nil): break
       case (let gradient?, nil):
-        let elements = try gradient.doubles()
+        let elements = try gradient.leaves.flatMap { try $0.doubles() }
         if !leaves[index].requiresGrad || elements.contains(where: { $0 != 0 }) {
           throw mismatch(subject, expected: "none", got: "\(elements)")
         }
@@ -178,6 +180,14 @@ struct ScenarioComparison {
 
   private func compareElements(_ tensor: Tensor, with expected: TensorLiteral, _ subject: String) throws {
     if !scenario.isDeterministic { return }
+    let pair = tensor.unwrapped(as: TwoTensor.self)
+    guard (pair != nil) == (expected.inner.count == 2) else {
+      throw mismatch(subject, expected: expected.inner.isEmpty ? "an ordinary tensor" : "a pair", got: "\(tensor)")
+    }
+    if let pair {
+      try compareElements(pair.a, with: expected.inner[0], "\(subject), first of the pair")
+      return try compareElements(pair.b, with: expected.inner[1], "\(subject), second of the pair")
+    }
     if let recording { return try recording.record(tensor, as: context + subject) }
     let tolerance = tolerance(expected.dtype)
     do {

@@ -26,6 +26,7 @@ package final class SavedTensor {
   private let elements: Elements
   private let layout: Layout
   private let dtype: DType
+  private let wrapperMeta: WrapperMeta?
   private let history: History
   /// The tensor itself while calls are intercepted: an interceptor knows tensors by identity, and keeps them alive.
   private let original: WeakReference<Tensor>?
@@ -46,6 +47,7 @@ package final class SavedTensor {
     }
     self.layout = tensor.layout
     self.dtype = tensor.dtype
+    self.wrapperMeta = tensor.wrapperMeta
     self.history = history
     self.original = context.mode == nil || context.savedTensorPacker != nil ? nil : WeakReference(tensor)
   }
@@ -77,10 +79,9 @@ package final class SavedTensor {
     switch elements {
     case .memory(let storage, _):
       if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
-      tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype)
+      tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype, wrapperMeta: wrapperMeta)
     case .packed(let unpack):
-      let unpacked = try unpack()
-      tensor = Tensor(unchecked: unpacked.storage, layout: unpacked.layout, dtype: dtype)
+      tensor = Tensor(sharingMemoryOf: try unpack())
     }
     if let edge, DispatchContext.current.recordsGradients { tensor.autogradMeta = AutogradState(history: edge) }
     return tensor

@@ -3,7 +3,8 @@ import LoopIR
 import TensorCore
 
 /// The way of a call: lifted by a mode, decomposed if composite, recorded by autograd, handled by a mode (capture) or
-/// executed: on fake tensors by the shape rule alone, on real ones by the kernel as well.
+/// executed: by the subclass where a tensor is of one, on fake tensors by the shape rule alone, on real ones by the kernel as
+/// well.
 public enum Dispatcher {
   /// - Throws: What the operator refuses, with the line of the user's that called it.
   public static func call(_ call: OperatorCall) throws -> Value {
@@ -66,8 +67,9 @@ public enum Dispatcher {
     return try execute(call)
   }
 
-  /// Computes a call, on real or fake tensors.
+  /// Computes a call, on real or fake tensors or those of wrapper subclasses.
   public static func execute(_ call: OperatorCall) throws -> Value {
+    if call.contains(where: { $0.wrapperMeta != nil }) { return try SubclassDispatch.run(call) }
     let target = call.target
     switch target.implementation {
     case .composite(let body):
@@ -154,5 +156,5 @@ public enum Dispatcher {
 extension OperatorDefinition {
   /// Whether results remember what they are views of. Those of `detach` do not, since no gradient flows through them, nor
   /// those whose schema declares them new.
-  fileprivate var tracksViews: Bool { schema.isView && derivative?.isEmpty != true }
+  var tracksViews: Bool { schema.isView && derivative?.isEmpty != true }
 }

@@ -24,6 +24,10 @@ extension OperatorLibrary {
       layout.offset = input.layout.offset
       let byteCount = try layout.requiredByteCount(input.dtype)
       if byteCount > input.storage.byteCount {
+        guard input.wrapperMeta == nil else {
+          throw OperatorError(
+            .notImplemented, call.target.name, "cannot make the storage of a wrapper subclass's tensor grow")
+        }
         guard !input.isFake else {
           throw OperatorError(
             .notImplemented, call.target.name, "cannot make a storage grow while a function is captured")
