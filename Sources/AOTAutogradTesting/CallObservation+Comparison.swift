@@ -98,7 +98,7 @@ extension CallObservation.Observed: CustomStringConvertible {
 
 extension Error {
   /// The error without where it was thrown: looking a line up in the debug information takes long.
-  var unlocated: any Error {
+  package var unlocated: any Error {
     guard var error = self as? any LocatedError else { return self }
     error.source = nil
     return error

@@ -145,13 +145,6 @@ extension FunctionFuzzer.Report {
 extension Error {
   /// The message without what differs from case to case: sizes, numbers of arguments.
   fileprivate var reason: String {
-    let message =
-      switch self {
-      case let error as OperatorError: "\(error.name.map { "\($0) " } ?? "")\(error.message)"
-      case let error as AutogradError: "\(error.name.map { "\($0) " } ?? "")\(error.message)"
-      case let error as AOTError: error.message
-      default: "\(self)"
-      }
-    return message.replacing(#/\d+/#, with: "N")
+    "\(unlocated)".replacing(#/\d+/#, with: "N")
   }
 }
