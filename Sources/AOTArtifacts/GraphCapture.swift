@@ -1,3 +1,4 @@
+import EagerAutograd
 import GraphIR
 import TensorCore
 
@@ -11,34 +12,66 @@ public struct AOTGraphCapture {
   /// The tensors that the closure uses without getting them as arguments, in order of first use: hidden inputs.
   public var closedOver: [Tensor]
   public var signature: InputSignature
-  /// Per placeholder: whether gradients are wanted and whether the tensor is a leaf.
+  /// Per placeholder: what autograd knows of the tensor.
   public var inputs: [InputFacts]
-  /// Per flat output: whether the eager output would require a gradient.
-  public var outputsRequireGrad: [Bool]
+  /// Per flat output: what autograd knows of the eager one.
+  public var outputs: [OutputFacts]
   /// Grad mode at the end of the function, where it differs from that at the start.
   public var gradModeAfter: Bool?
 
   public struct InputFacts: Hashable, Sendable {
     public var requiresGrad: Bool
     public var isLeaf: Bool
+    /// Whether it requires a gradient once the function has written to it.
+    public var requiresGradAfter: Bool
+    /// Why eager autograd could not go back from it then; nil where it could.
+    public var failureAfter: AutogradError?
 
-    public init(requiresGrad: Bool, isLeaf: Bool) {
+    public init(
+      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, failureAfter: AutogradError? = nil
+    ) {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
+      self.requiresGradAfter = requiresGradAfter ?? requiresGrad
+      self.failureAfter = failureAfter
+    }
+  }
+
+  public struct OutputFacts: Hashable, Sendable {
+    public var requiresGrad: Bool
+    /// Whether it is a leaf that the function itself asked gradients of.
+    public var isRequiringLeaf: Bool
+    /// Why eager autograd could not go back from it: something saved was overwritten. nil where it could.
+    public var failure: AutogradError?
+
+    public init(requiresGrad: Bool, isRequiringLeaf: Bool = false, failure: AutogradError? = nil) {
+      self.requiresGrad = requiresGrad
+      self.isRequiringLeaf = isRequiringLeaf
+      self.failure = failure
     }
   }
 
   public init(
     module: GraphModule, inputPositions: [Int], closedOver: [Tensor], signature: InputSignature, inputs: [InputFacts],
-    outputsRequireGrad: [Bool], gradModeAfter: Bool?
+    outputs: [OutputFacts], gradModeAfter: Bool?
   ) {
     self.module = module
     self.inputPositions = inputPositions
     self.closedOver = closedOver
     self.signature = signature
     self.inputs = inputs
-    self.outputsRequireGrad = outputsRequireGrad
+    self.outputs = outputs
     self.gradModeAfter = gradModeAfter
+  }
+
+  /// Why eager autograd could not go back from a result of the functional graph; nil where it could.
+  public func failure(of result: ViewAndMutationMeta.Result, _ meta: ViewAndMutationMeta) -> AutogradError? {
+    switch result {
+    case .mutatedInput(let index): inputs[index].failureAfter
+    case .output(let index): outputs[index].failure
+    case .intermediateBase(let number):
+      zip(meta.outputs, outputs).lazy.compactMap { $0.kind == .aliasOfIntermediate(number) ? $1.failure : nil }.first
+    }
   }
 
   /// Whether calls are to take part in autograd.

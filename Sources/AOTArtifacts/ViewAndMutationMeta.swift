@@ -33,6 +33,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
 
     public var requiresGrad: Bool
     public var isLeaf: Bool
+    /// Whether it requires a gradient after the call: a write can make it.
+    public var requiresGradAfter: Bool
     public var mutatesData: Bool
     /// Whether sizes, strides or offset of the tensor itself were changed, as by `transpose_`.
     public var mutatesMetadata: Bool
@@ -48,12 +50,13 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var mutation: Mutation
 
     public init(
-      requiresGrad: Bool, isLeaf: Bool, mutatesData: Bool = false, mutatesMetadata: Bool = false,
+      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, mutatesData: Bool = false, mutatesMetadata: Bool = false,
       mutationsHiddenFromAutograd: Bool = false, mutationsUnderNoGrad: Bool = false, layoutAfter: Layout? = nil,
       layoutChanges: [ViewStep] = [], mutation: Mutation = .none
     ) {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
+      self.requiresGradAfter = requiresGradAfter ?? requiresGrad
       self.mutatesData = mutatesData
       self.mutatesMetadata = mutatesMetadata
       self.mutationsHiddenFromAutograd = mutationsHiddenFromAutograd
@@ -88,14 +91,50 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var meta: TensorMeta?
     /// Whether the eager function's output would require a gradient.
     public var requiresGrad: Bool
+    /// Whether it is a leaf that the function itself asked gradients of.
+    public var isRequiringLeaf: Bool
 
-    public init(kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool) {
+    public init(
+      kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false
+    ) {
       self.kind = kind
       self.views = views
       self.meta = meta
       self.requiresGrad = requiresGrad
+      self.isRequiringLeaf = isRequiringLeaf
     }
   }
+}
+
+extension ViewAndMutationMeta {
+  /// Something that the functional graph returns.
+  public enum Result: Hashable, Sendable {
+    /// The new value of an input that is written to outside of the graph.
+    case mutatedInput(Int)
+    case output(Int)
+    case intermediateBase(Int)
+  }
+
+  /// What the functional graph returns, in order.
+  public var results: [Result] {
+    inputs.indices.filter { inputs[$0].mutation == .outOfGraph }.map { .mutatedInput($0) }
+      + outputs.indices.filter { outputs[$0].kind == .nonAlias }.map { .output($0) }
+      + (0..<intermediateBaseCount).map { .intermediateBase($0) }
+  }
+
+  /// Whether eager autograd gives a result a history.
+  public func hasHistory(_ result: Result) -> Bool {
+    switch result {
+    case .mutatedInput(let index): inputs[index].requiresGradAfter
+    case .output(let index): outputs[index].hasHistory
+    case .intermediateBase(let number):
+      outputs.contains { $0.kind == .aliasOfIntermediate(number) && $0.hasHistory }
+    }
+  }
+}
+
+extension ViewAndMutationMeta.OutputInfo {
+  fileprivate var hasHistory: Bool { requiresGrad && !isRequiringLeaf }
 }
 
 /// One view operation as data: replayed on a base it gives the view again.

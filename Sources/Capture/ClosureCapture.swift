@@ -133,8 +133,21 @@ private final class CaptureSession {
     let module = GraphModule(tracer.graph, attributes: attributes)
     return AOTGraphCapture(
       module: module, inputPositions: inputPositions, closedOver: closedOver, signature: signature,
-      inputs: inputs.map { .init(requiresGrad: $0.real.requiresGrad, isLeaf: $0.real.isLeaf) },
-      outputsRequireGrad: outputs.map { $0.reference?.requiresGrad ?? false }, gradModeAfter: gradModeAfter)
+      inputs: try inputs.map(facts), outputs: try outputs.map(facts), gradModeAfter: gradModeAfter)
+  }
+
+  private func facts(_ input: (real: Tensor, twin: Tensor)) throws -> AOTGraphCapture.InputFacts {
+    .init(
+      requiresGrad: input.real.requiresGrad, isLeaf: input.real.isLeaf, requiresGradAfter: input.twin.requiresGrad,
+      failureAfter: try input.twin.backwardFailure())
+  }
+
+  private func facts(_ output: Value) throws -> AOTGraphCapture.OutputFacts {
+    guard let tensor = output.reference else { return .init(requiresGrad: false) }
+    return .init(
+      requiresGrad: tensor.requiresGrad,
+      isRequiringLeaf: tensor.isRequiringLeaf && !inputs.contains { $0.twin === tensor },
+      failure: try tensor.backwardFailure())
   }
 
   /// What the closure did besides calling operators would happen now and never again.

@@ -139,6 +139,7 @@ struct CaptureInterpretation {
       }
       return .reference(tensor)
     case .mutating: return try mutate(target, arguments, node)
+    case .host where target.isCustomFunction: return try customFunction(target, arguments)
     case .kernel, .host, .copy, .composite:
       guard !target.mutates else {
         throw OperatorError(
@@ -167,6 +168,19 @@ struct CaptureInterpretation {
       let memory = Memory(origin: .intermediate, eager: meta ?? TensorMeta(tensor))
       return CapturedTensor(AliasView(base: tensor, memory: memory))
     }
+  }
+
+  /// What a function with a gradient of its own gave: views of what its operators computed, with another history.
+  private func customFunction(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> CapturedValue {
+    let values = try target.evaluate(read(arguments)).references
+    let metadata = recorder.currentMetadata
+    return .list(
+      Swift.zip(arguments[0].references, values).map { output, value in
+        let step = ViewStep(target: OperatorLibrary.alias, arguments: [], isWithoutGrad: true)
+        let view = AliasView(of: output.view, step: step, value: value, metadata: metadata, cutsHistory: true)
+        view.ownsHistory = true
+        return .reference(CapturedTensor(view))
+      })
   }
 
   /// Tensors of a result with the metadata that the capture knows of each.

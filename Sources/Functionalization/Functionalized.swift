@@ -19,10 +19,9 @@ extension AOTGraphCapture {
       let result = try interpretation.run()
       let inputs = interpretation.inputs
       let outputs = try OutputClassification(
-        result, requiresGrad: outputsRequireGrad, inputs: inputs, recordsGradients: needsAutograd)
+        result, facts: self.outputs, inputs: inputs, recordsGradients: needsAutograd)
       let wantsGradient = self.inputs.map { needsAutograd && $0.requiresGrad }
-      let flow = needsAutograd ? GradientFlow(recorder.tracer.graph, placeholders: wantsGradient) : nil
-      let mutations = try InputMutations(of: inputs, self, recorder: recorder, flow: flow)
+      let mutations = try InputMutations(of: inputs, self)
 
       var ending = GraphEnding(interpretation, recorder: recorder)
       try ending.returnMutatedInputs(mutations.infos)

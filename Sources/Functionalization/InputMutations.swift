@@ -7,14 +7,12 @@ import TensorCore
 struct InputMutations {
   let infos: [ViewAndMutationMeta.InputInfo]
 
-  /// - Parameter flow: Which values recorded so far would require a gradient; nil where no gradients will be taken.
-  init(
-    of inputs: [CapturedTensor], _ capture: AOTGraphCapture, recorder: FunctionalRecorder, flow: GradientFlow?
-  ) throws {
+  init(of inputs: [CapturedTensor], _ capture: AOTGraphCapture) throws {
     infos = try zip(inputs, capture.inputs).map { input, facts in
       let base = input.view.base
       let writes = base.memory.writes
-      var info = ViewAndMutationMeta.InputInfo(requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf)
+      var info = ViewAndMutationMeta.InputInfo(
+        requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf, requiresGradAfter: facts.requiresGradAfter)
       if input.view !== base {
         info.mutatesMetadata = true
         info.layoutChanges = input.view.steps
@@ -26,9 +24,8 @@ struct InputMutations {
       info.mutationsUnderNoGrad = writes.areAllUnderNoGrad
       info.mutationsHiddenFromAutograd = writes.areAllHidden
       info.mutation = .inGraph
-      if let flow, !writes.areAllUnseen {
-        let newRequiresGrad = recorder.tracer.node(of: base.value).map(flow.requiresGrad) ?? false
-        if facts.requiresGrad || newRequiresGrad { info.mutation = .outOfGraph }
+      if capture.needsAutograd, !writes.areAllUnseen, facts.requiresGrad || facts.requiresGradAfter {
+        info.mutation = .outOfGraph
       }
       return info
     }

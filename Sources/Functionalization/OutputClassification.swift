@@ -25,11 +25,11 @@ struct OutputClassification {
 
   /// - Parameters:
   ///   - result: What the captured graph returns.
-  ///   - requiresGrad: Per output, whether the eager one would require a gradient.
+  ///   - facts: Per output, what autograd knows of the eager one.
   ///   - inputs: The tensors that were passed in.
   ///   - recordsGradients: Whether gradients will be taken of the graph.
   init(
-    _ result: CapturedValue, requiresGrad: [Bool], inputs: [CapturedTensor], recordsGradients: Bool
+    _ result: CapturedValue, facts: [AOTGraphCapture.OutputFacts], inputs: [CapturedTensor], recordsGradients: Bool
   ) throws {
     self.inputs = inputs
     self.recordsGradients = recordsGradients
@@ -41,13 +41,13 @@ struct OutputClassification {
       tensorsByMemory[ObjectIdentifier(tensor.view.memory), default: []].append(tensor)
     }
     for (position, element) in elements.enumerated() {
-      let requiresGrad = requiresGrad.indices.contains(position) && requiresGrad[position]
-      infos.append(try classify(element, at: position, requiresGrad: requiresGrad))
+      let facts = facts.indices.contains(position) ? facts[position] : .init(requiresGrad: false)
+      infos.append(try classify(element, at: position, facts))
     }
   }
 
   private mutating func classify(
-    _ element: CapturedValue, at position: Int, requiresGrad: Bool
+    _ element: CapturedValue, at position: Int, _ facts: AOTGraphCapture.OutputFacts
   ) throws -> ViewAndMutationMeta.OutputInfo {
     guard let tensor = element.reference else {
       let constant = try element.map { (_: CapturedTensor) throws -> Constant in
@@ -56,15 +56,16 @@ struct OutputClassification {
       return .init(kind: .constant(constant), meta: nil, requiresGrad: false)
     }
     let view = tensor.view
-    var facts = try view.eagerMeta
-    facts.requiresGrad = requiresGrad
+    var meta = try view.eagerMeta
+    meta.requiresGrad = facts.requiresGrad
     func info(_ kind: ViewAndMutationMeta.OutputInfo.Kind, _ views: [ViewStep] = []) -> ViewAndMutationMeta.OutputInfo {
-      .init(kind: kind, views: views, meta: facts, requiresGrad: requiresGrad)
+      .init(
+        kind: kind, views: views, meta: meta, requiresGrad: facts.requiresGrad, isRequiringLeaf: facts.isRequiringLeaf)
     }
     if let index = inputs.firstIndex(where: { $0 === tensor }) { return info(.isInput(index)) }
     if let first = positions[ObjectIdentifier(tensor)], first < position { return info(.aliasOfOutput(first)) }
     if case .input(let index) = view.memory.origin {
-      try requireSharedHistory(view, at: position, requiresGrad: requiresGrad)
+      try requireSharedHistory(view, at: position, requiresGrad: facts.requiresGrad)
       return info(.aliasOfInput(index), view.steps)
     }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
@@ -72,7 +73,7 @@ struct OutputClassification {
       outputs.append(Returned(view: view, descriptor: .output(position)))
       return info(.nonAlias)
     }
-    try requireSharedHistory(view, at: position, requiresGrad: requiresGrad)
+    try requireSharedHistory(view, at: position, requiresGrad: facts.requiresGrad)
     if let base = siblings.first(where: { $0.view.parent == nil }), let first = positions[ObjectIdentifier(base)] {
       return info(.aliasOfOutput(first), view.steps)
     }

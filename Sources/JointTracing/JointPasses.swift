@@ -11,17 +11,31 @@ enum JointPasses {
   ])
 }
 
-/// Replaces each `with_history` by its tensor: the gradient history that it grafts has been followed.
-struct HistoryGraftRemoval: GraphPass {
-  let name = "history-graft-removal"
+/// Replaces what only says where gradients go by the elements that it passes on: gradients have been followed.
+public struct HistoryGraftRemoval: GraphPass {
+  public let name = "history-graft-removal"
 
-  func run(on module: inout GraphModule) throws -> Int {
+  public init() {}
+
+  public func run(on module: inout GraphModule) throws -> Int {
     var changes = 0
-    for id in module.graph.nodes where module.graph[id].calls(OperatorLibrary.withHistory) {
-      guard let tensor = module.graph[id].arguments.first?.reference else { continue }
+    for id in module.graph.nodes {
+      guard let tensor = module.graph.elementsPassedOn(by: id) else { continue }
       module.graph.replaceAllUses(of: id, with: tensor)
       changes += 1
     }
     return changes
+  }
+}
+
+extension Graph {
+  /// The value whose elements a node gives with another gradient history; nil for a node that does not.
+  fileprivate func elementsPassedOn(by id: NodeID) -> NodeID? {
+    if self[id].calls(OperatorLibrary.withHistory) { return self[id].arguments.first?.reference }
+    guard let index = getItemIndex(of: id), let call = self[id].arguments.first?.reference,
+      (self[call].target as? OperatorDefinition)?.isCustomFunction == true,
+      let outputs = self[call].arguments.first?.elements, outputs.indices.contains(index)
+    else { return nil }
+    return outputs[index].reference
   }
 }

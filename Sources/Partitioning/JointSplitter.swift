@@ -51,9 +51,12 @@ struct JointSplitter {
 
   private func forwardGraph(_ runsForward: [Bool], saved: [Int]) -> Graph {
     var copy = GraphCopy(joint)
-    for position in joint.nodes.indices where !joint.isTangent[position] {
-      if runsForward[position] || joint.isPlaceholder(position) { copy.add(position) }
+    let computed = joint.nodes.indices.filter {
+      !joint.isTangent[$0] && (runsForward[$0] || joint.isPlaceholder($0))
     }
+    // What is saved of the backward pass was recorded after the writes to inputs, which are to come last.
+    for position in computed where !joint.writes(position) { copy.add(position) }
+    for position in computed where joint.writes(position) { copy.add(position) }
     copy.graph.output(
       .tuple(joint.forwardOutputs.map(copy.argument) + saved.map { copy.argument(.reference(joint.nodes[$0])) }),
       descriptors: copy.descriptors(joint.graph.outputDescriptors.prefix(joint.forwardOutputCount), saved: saved.count))

@@ -76,6 +76,7 @@ struct JointStructure {
   func position(_ id: NodeID) -> Int { Int(positions[Int(id.index)]) }
   func isPlaceholder(_ position: Int) -> Bool { graph[nodes[position]].isPlaceholder }
   func target(_ position: Int) -> (any Operator)? { graph[nodes[position]].target }
+  func writes(_ position: Int) -> Bool { target(position)?.schema.isMutating == true }
 
   /// Whether computing the value a second time gives the same and does nothing else.
   func isRepeatable(_ position: Int) -> Bool {

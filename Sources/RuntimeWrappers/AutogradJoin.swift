@@ -4,8 +4,8 @@ import GraphIR
 import Operators
 import TensorCore
 
-/// Joins a compiled forward and backward graph to eager autograd: the forward graph's differentiable results get a history
-/// that runs the backward graph.
+/// Joins a compiled forward and backward graph to eager autograd: results of the forward graph that require gradients get a
+/// history that runs the backward graph.
 public struct AutogradJoin: RuntimeWrapper {
   public static let name = "autograd"
 
@@ -14,25 +14,61 @@ public struct AutogradJoin: RuntimeWrapper {
   /// What the wrapper needs at run time.
   struct Plan: Sendable {
     /// Primals that a gradient is wanted for.
-    let differentiableInputs: [Int]
+    var differentiableInputs: [Int] = []
     let outputCount: Int
-    /// Results of the forward graph that have a tangent.
-    let differentiableOutputs: [Int]
-    let tangents: [TensorMeta]
-    let backward: LazyBackward
+    /// Results of the forward graph that require a gradient: those with a tangent first, in the tangents' order, then those
+    /// from which nothing flows.
+    var requiringOutputs: [Int]
+    /// What gradients of them have to look like.
+    var outputMetas: [TensorMeta]
+    var tangentCount = 0
+    /// Why eager autograd could not go back from one of them; nil where it could.
+    var failures: [AutogradError?]
+    /// nil where there are no tangents.
+    var backward: LazyBackward?
   }
 
-  public init(_ joint: JointGraph, _ partition: Partition, backward: LazyBackward) throws {
+  /// - Parameter functional: What the joint graph was made of.
+  public init(
+    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ joint: JointGraph, _ partition: Partition,
+    backward: LazyBackward
+  ) throws {
+    var plan = Self.plan(capture, functional, differentiable: joint.differentiableOutputs)
     let graph = joint.module.graph
     let inputs = graph.placeholders
     let gradients = (graph.result.elements ?? []).dropFirst(joint.forwardOutputCount)
-    plan = Plan(
-      differentiableInputs: gradients.enumerated().compactMap { $1.isNone ? nil : $0 },
-      outputCount: joint.forwardOutputCount, differentiableOutputs: joint.differentiableOutputs,
-      tangents: inputs.dropFirst(joint.primalCount).compactMap { graph[$0].metadata.tensor }, backward: backward)
-    guard plan.tangents.count == plan.differentiableOutputs.count else {
+    plan.differentiableInputs = gradients.enumerated().compactMap { $1.isNone ? nil : $0 }
+    plan.tangentCount = joint.differentiableOutputs.count
+    plan.backward = backward
+    let tangents = inputs.dropFirst(joint.primalCount).compactMap { graph[$0].metadata.tensor }
+    guard tangents.count == plan.tangentCount else {
       throw GraphError(.malformed, "a joint graph needs one tangent per differentiable output")
     }
+    plan.outputMetas.replaceSubrange(..<plan.tangentCount, with: tangents)
+    self.plan = plan
+  }
+
+  /// For a function whose results require gradients that reach no input; nil where none does.
+  public init?(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) {
+    plan = Self.plan(capture, functional, differentiable: [])
+    if plan.requiringOutputs.isEmpty { return nil }
+  }
+
+  private static func plan(
+    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, differentiable: [Int]
+  ) -> Plan {
+    let meta = functional.meta
+    let results = meta.results
+    let graph = functional.module.graph
+    let requiring =
+      differentiable + results.indices.filter { !differentiable.contains($0) && meta.hasHistory(results[$0]) }
+    return Plan(
+      outputCount: results.count, requiringOutputs: requiring,
+      outputMetas: requiring.map { index in
+        graph.result.elements?[index].reference.flatMap { graph[metadata: $0].tensor }
+          ?? TensorMeta(dtype: .float32, sizes: [])
+      },
+      failures: requiring.map { capture.failure(of: results[$0], meta) })
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
@@ -41,7 +77,7 @@ public struct AutogradJoin: RuntimeWrapper {
       let edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
       let results = try noGrad { try inner(arguments) }
       let function = CompiledGradient(plan, saving: results.dropFirst(plan.outputCount), nextEdges: edges)
-      for (index, output) in plan.differentiableOutputs.enumerated() {
+      for (index, output) in plan.requiringOutputs.enumerated() {
         results[output].reference?.setHistory(GradientEdge(function, inputIndex: index))
       }
       return Array(results.prefix(plan.outputCount))
@@ -63,7 +99,7 @@ private final class CompiledGradient: GradientFunction {
       let memory = Tensor(unchecked: tensor.storage, layout: tensor.layout, dtype: tensor.dtype)
       return (.reference(memory), tensor.storage.version)
     }
-    super.init(nextEdges: nextEdges, inputMetadata: plan.tangents)
+    super.init(nextEdges: nextEdges, inputMetadata: plan.outputMetas)
   }
 
   override var name: String { "compiled function" }
@@ -74,7 +110,9 @@ private final class CompiledGradient: GradientFunction {
   }
 
   override func apply(_ gradients: [Tensor?]) throws -> [Tensor?] {
-    guard gradients.contains(where: { $0 != nil }) else { return nextEdges.map { _ in nil } }
+    for (gradient, failure) in zip(gradients, plan.failures) where gradient != nil { if let failure { throw failure } }
+    let tangents = gradients.prefix(plan.tangentCount)
+    guard let backward = plan.backward, tangents.contains(where: { $0 != nil }) else { return nextEdges.map { _ in nil } }
     guard !isReleased else { throw AutogradError.backwardTwice(nil) }
     guard !isGradEnabled else {
       throw AutogradError(
@@ -91,8 +129,8 @@ private final class CompiledGradient: GradientFunction {
         )
       }
     }
-    let tangents = try zip(gradients, plan.tangents).map { try Value.reference(Self.tangent($0, $1)) }
-    let results = try plan.backward.compiled().run(saved.map(\.value) + tangents)
+    let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference(Self.tangent($0, $1)) }
+    let results = try backward.compiled().run(saved.map(\.value) + arguments)
     return plan.differentiableInputs.map { results[$0].reference }
   }
 

@@ -37,7 +37,8 @@ public struct OutputRegeneration: RuntimeWrapper {
           input: index, isHidden: info.isLeaf && info.requiresGrad, steps: info.layoutChanges)
     }
     guard
-      meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty || meta.outputs.contains(where: { $0.kind != .nonAlias })
+      meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty
+        || meta.outputs.contains(where: { $0.kind != .nonAlias || $0.isRequiringLeaf })
     else { return nil }
     outputs = meta.outputs.reduce(into: []) { outputs, info in
       var output = Output(info: info)
@@ -78,6 +79,9 @@ public struct OutputRegeneration: RuntimeWrapper {
       try regenerate(late: false)
       for change in layoutChanges { try Self.make(change, of: arguments[change.input]) }
       try regenerate(late: true)
+      for (output, value) in zip(outputs, values) where output.info.isRequiringLeaf {
+        try value.reference?.setRequiresGrad(true)
+      }
       return values
     }
   }

@@ -26,7 +26,12 @@ private final class InterpretedGraph: CompiledGraph, @unchecked Sendable {
       guard let results = try Interpreter(module).run(arguments).elements else {
         throw GraphError(.malformed, "a graph to be compiled returns one tuple")
       }
-      return results
+      // A view made here is none to autograd: it sees what the graph gives, not how.
+      return results.map { result in
+        result.map {
+          .reference($0.isView ? Tensor(unchecked: $0.storage, layout: $0.layout, dtype: $0.dtype) : $0)
+        }
+      }
     }
   }
 }

@@ -37,7 +37,7 @@ struct CompilationPipeline {
     let forward = try compiler(.forward).compile(forwardModule, role: .forward)
     let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
     let stack = WrapperStack(
-      capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward))
+      capture, functional.meta, autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward))
     var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
     stages.forward = partition.forward
@@ -65,10 +65,16 @@ struct CompilationPipeline {
   }
 
   private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {
-    let module = try decomposed(functional.module)
+    var module = functional.module
+    if capture.needsAutograd {
+      _ = try HistoryGraftRemoval().run(on: &module)
+      _ = try DeadCodeElimination().run(on: &module)
+    }
+    module = try decomposed(module)
     try verify(module, as: .functional)
     let graph = try compiler(.inference).compile(module, role: .inference)
-    let stack = WrapperStack(capture, functional.meta, autograd: nil)
+    let autograd = capture.needsAutograd ? AutogradJoin(capture, functional) : nil
+    let stack = WrapperStack(capture, functional.meta, autograd: autograd)
     var stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)

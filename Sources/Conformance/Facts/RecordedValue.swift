@@ -51,8 +51,7 @@ enum RecordedValue: Decodable, Hashable, Sendable {
     case .dtype: self = .dtype(try object.named(key) { DType(abbreviation: $0) })
     case .device: self = .device(try object.named(key) { Device($0) })
     case .memoryFormat:
-      self = .memoryFormat(
-        try object.named(key) { MemoryFormat(rawValue: $0.replacingOccurrences(of: "_format", with: "")) })
+      self = .memoryFormat(try object.named(key) { MemoryFormat(recordedName: $0) })
     }
   }
 
@@ -83,8 +82,13 @@ enum RecordedValue: Decodable, Hashable, Sendable {
   }
 }
 
+extension MemoryFormat {
+  /// The format of that name in PyTorch.
+  init?(recordedName name: String) { self.init(rawValue: name.replacingOccurrences(of: "_format", with: "")) }
+}
+
 /// A floating-point number, of which JSON has only the finite ones.
-private struct RecordedNumber: Decodable {
+struct RecordedNumber: Decodable {
   let value: Double
 
   init(from decoder: any Decoder) throws {

@@ -22,6 +22,11 @@ struct Tolerance {
   let relative: Double
   let absolute: Double
 
+  init(relative: Double, absolute: Double) {
+    self.relative = relative
+    self.absolute = absolute
+  }
+
   /// The recorded tolerance or, without one, that of the type.
   init(_ elements: RecordedElements, isExact: Bool) {
     if let recorded = elements.tolerance, recorded.count == 2 {

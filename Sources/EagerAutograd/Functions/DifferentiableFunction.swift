@@ -30,14 +30,12 @@ extension DifferentiableFunction {
   /// Calls the function, as part of the tape where an input requires a gradient.
   ///
   /// - Throws: `AutogradError` with code `leafInPlace` where an input marked as written to is a leaf that requires a
-  ///   gradient; `notCapturable` while a function is captured; what `forward` throws.
+  ///   gradient; what `forward` throws and, while a function is captured, what `backward` does.
   public func apply(_ inputs: [Tensor]) throws -> [Tensor] {
+    let mode = DispatchContext.current.mode
+    let inputs = try mode.map { mode in try inputs.map(mode.lift) } ?? inputs
     let context = FunctionContext()
     let recordsGradients = isGradEnabled && inputs.contains { $0.dtype.isFloatingPoint && $0.requiresGrad }
-    if recordsGradients, DispatchContext.current.mode != nil {
-      throw AutogradError(
-        .notCapturable, "the gradient of the custom function \(Self.self) cannot be captured as a graph")
-    }
     let edges = try inputs.map { recordsGradients && $0.dtype.isFloatingPoint ? try $0.gradientEdge() : nil }
     context.needsInputGradient = edges.map { $0 != nil }
     let outputs = try noGrad { try forward(inputs, context) }
@@ -46,6 +44,7 @@ extension DifferentiableFunction {
       return outputs
     }
     let function = FunctionGradient(self, context, nextEdges: edges)
+    if let mode { return try FunctionCapture(self, context, mode).attach(function, to: outputs, inputs: inputs) }
     return try function.attach(to: outputs, inputs: inputs)
   }
 
@@ -56,6 +55,27 @@ extension DifferentiableFunction {
         .invalidGradient, "\(Self.self) gives \(outputs.count) outputs where one was expected; call apply(_:)")
     }
     return outputs[0]
+  }
+}
+
+extension DifferentiableFunction {
+  /// The gradients that `backward` gives, from those of outputs with that metadata.
+  func gradients(
+    _ gradients: [Tensor?], of outputs: [TensorMeta?], _ context: FunctionContext, inputCount: Int
+  ) throws -> [Tensor?] {
+    var gradients = gradients
+    if context.materializesGradients {
+      for (index, meta) in outputs.enumerated() where gradients[index] == nil {
+        gradients[index] = try meta.map { try .zeros($0) }
+      }
+    }
+    let result = try backward(gradients, context)
+    guard result.count == inputCount else {
+      throw AutogradError(
+        .invalidGradient,
+        "backward of \(Self.self) gave \(result.count) gradients, but its forward took \(inputCount) inputs")
+    }
+    return result
   }
 }
 
@@ -72,6 +92,10 @@ public final class FunctionContext {
   var unpack: (() throws -> [Tensor])?
 
   init() {}
+
+  func isNotDifferentiable(_ output: Tensor) -> Bool {
+    !output.dtype.isFloatingPoint || nonDifferentiable.contains { $0 === output }
+  }
 
   /// Keeps tensors for `backward`: inputs, outputs or others.
   public func save(_ tensors: Tensor...) { tensorsToSave += tensors }

@@ -36,25 +36,15 @@ final class FunctionGradient: GradientFunction {
     saved = []
   }
 
+  override func forEachSaved(_ body: (SavedTensor) -> Void) { saved.forEach(body) }
+
   private func unpacked() throws -> [Tensor] {
     guard !isReleased else { throw AutogradError.backwardTwice(nil) }
     return try saved.map { try $0.unpacked(by: self) }
   }
 
   override func apply(_ gradients: [Tensor?]) throws -> [Tensor?] {
-    var gradients = gradients
-    if context.materializesGradients {
-      for (index, meta) in inputMetadata.enumerated() where gradients[index] == nil {
-        gradients[index] = try meta.map { try .zeros($0) }
-      }
-    }
-    let result = try definition.backward(gradients, context)
-    guard result.count == nextEdges.count else {
-      throw AutogradError(
-        .invalidGradient,
-        "backward of \(name) gave \(result.count) gradients, but its forward took \(nextEdges.count) inputs")
-    }
-    return result
+    try definition.gradients(gradients, of: inputMetadata, context, inputCount: nextEdges.count)
   }
 
   // MARK: - Results of forward
@@ -89,9 +79,7 @@ final class FunctionGradient: GradientFunction {
     return result
   }
 
-  private func isNotDifferentiable(_ output: Tensor) -> Bool {
-    !output.dtype.isFloatingPoint || context.nonDifferentiable.contains { $0 === output }
-  }
+  private func isNotDifferentiable(_ output: Tensor) -> Bool { context.isNotDifferentiable(output) }
 
   private func checkWritten(_ tensor: Tensor) throws {
     if tensor.autogradState?.isRequired == true || tensor.viewRecord?.base.autogradState?.isRequired == true {

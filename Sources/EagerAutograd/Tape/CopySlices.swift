@@ -40,6 +40,8 @@ final class CopySlices: GradientFunction {
     function = nil
   }
 
+  override func forEachSaved(_ body: (SavedTensor) -> Void) { function?.forEachSaved(body) }
+
   override func apply(_ gradients: [Tensor?]) throws -> [Tensor?] {
     guard let gradient = gradients[0] else { return Array(repeating: nil, count: nextEdges.count) }
     guard let function else { throw AutogradError.backwardTwice(operatorName) }

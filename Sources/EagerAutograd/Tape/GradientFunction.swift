@@ -55,6 +55,9 @@ open class GradientFunction {
   /// Frees what was saved for `apply`, which will not run again.
   open func releaseSavedTensors() {}
 
+  /// Calls `body` with each tensor that was saved for `apply`.
+  func forEachSaved(_ body: (SavedTensor) -> Void) {}
+
   /// As `apply`, where the gradients may be taken over.
   func consume(_ gradients: inout [Tensor?]) throws -> [Tensor?] { try apply(gradients) }
 

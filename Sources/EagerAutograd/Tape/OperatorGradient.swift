@@ -55,7 +55,7 @@ final class OperatorGradient: GradientFunction {
     results = []
   }
 
-  private func forEachSaved(_ body: (SavedTensor) -> Void) {
+  override func forEachSaved(_ body: (SavedTensor) -> Void) {
     for argument in arguments {
       argument.forEachReference { if case .saved(let tensor) = $0 { body(tensor) } }
     }

@@ -54,7 +54,7 @@ final class SavedTensor {
   /// - Parameter function: The function that saved it.
   /// - Throws: `AutogradError` with code `modifiedInPlace` where the memory was written to.
   func unpacked(by function: GradientFunction) throws -> Tensor {
-    guard storage.version == version else { throw modifiedError(function) }
+    if let failure = failure(in: function) { throw failure }
     if let original = original?.object { return original }
     let edge: GradientEdge?
     switch history {
@@ -71,6 +71,11 @@ final class SavedTensor {
 
   private func derived(_ base: GradientEdge, _ chain: ViewChain) throws -> GradientEdge? {
     try base.function.inputMetadata[base.inputIndex].map { try ViewHistory.derived(from: base, base: $0, chain).edge }
+  }
+
+  /// Why the tensor cannot be unpacked: its memory was written to. nil where it can.
+  func failure(in function: GradientFunction) -> AutogradError? {
+    storage.version == version ? nil : modifiedError(function)
   }
 
   private func modifiedError(_ function: GradientFunction) -> AutogradError {

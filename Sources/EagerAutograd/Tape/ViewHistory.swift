@@ -25,14 +25,17 @@ enum ViewHistory {
   /// The history of a view, as if it were taken of its base now.
   static func derived(for tensor: Tensor, _ record: ViewRecord) throws -> GradientEdge? {
     guard let edge = try record.base.gradientEdge() else { return nil }
-    let (derived, layout) = try derived(from: edge, base: TensorMeta(record.base), ViewChain(record))
-    guard layout == tensor.layout else {
-      throw AutogradError(
-        .viewInPlace, in: record.call.target.name,
-        "the base of a view was given another layout (\(record.base.sizes)); the view's gradient cannot be followed any more"
-      )
+    let base = TensorMeta(record.base)
+    if let (derived, layout) = try? derived(from: edge, base: base, ViewChain(record)), layout == tensor.layout {
+      return derived
     }
-    return derived
+    // The base was given another layout since: what has not changed is the place in memory.
+    let place = ViewChain.Step(
+      target: OperatorLibrary.asStrided,
+      arguments: [.integers(tensor.sizes), .integers(tensor.strides), .int(tensor.layout.offset)], resultIndex: 0)
+    let function = place.gradientFunction(of: base, next: edge)
+    function.inputMetadata = [TensorMeta(tensor)]
+    return GradientEdge(function)
   }
 
   /// The history of a view of a base with that history, and the view's layout.

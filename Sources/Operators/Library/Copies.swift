@@ -38,7 +38,7 @@ extension OperatorLibrary {
       },
       lowering: { call, results, builder in builder.copy(try call.reference(1), to: results[0]) })
   )
-  .derivative(of: "self") { _ in nil }
+  .derivative(of: "self") { try $0.gradient.zerosLike() }
   .derivative(of: "src") { $0.gradient }
   .inPlaceVariant()
 

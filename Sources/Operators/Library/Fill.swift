@@ -9,7 +9,7 @@ extension OperatorLibrary {
   public static let fillScalar = filled("fill.Scalar(Tensor self, Scalar value) -> Tensor") { call, result, builder in
     builder.fill(result, try call.scalar(1).converted(to: result.dtype))
   }
-  .derivative { _ in nil }
+  .derivative { try $0.gradient.zerosLike() }
   .inPlaceVariant()
 
   /// The one element of a tensor without dimensions, in the size and type of `self`.
@@ -22,13 +22,13 @@ extension OperatorLibrary {
     guard let value = try? call.tensor(1) else { return try fillScalar.call(call.arguments) }
     return .reference(try value.converted(to: input.dtype).expand(input.sizes))
   }
-  .derivative(of: "self") { _ in nil }
+  .derivative(of: "self") { try $0.gradient.zerosLike() }
   .derivative(of: "value") { try $0.gradient.sum() }
   .inPlaceVariant()
 
   public static let zero = filled("zero(Tensor self) -> Tensor") { _, result, builder in builder.fill(result, 0) }
     .decomposition { .reference(try fillScalar($0.arguments[0], .int(0))) }
-    .derivative { _ in nil }
+    .derivative { try $0.gradient.zerosLike() }
     .inPlaceVariant()
 
   private static func filled(

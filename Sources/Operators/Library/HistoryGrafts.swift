@@ -22,4 +22,29 @@ extension OperatorLibrary {
     }
   )
   .derivative(of: "history") { $0.gradient }
+
+  /// A call of a function that has a gradient of its own making: it gives what the function's operators computed, `outputs`,
+  /// as values whose gradients go to `inputs` as `gradient` says.
+  ///
+  /// Every call has an operator of its own. Once derivatives are traced it means `outputs`.
+  ///
+  /// - Parameter gradient: One gradient per input, as a list, from those of the results; it may read the elements of `saved`.
+  public static func customFunction(
+    gradient: @escaping @Sendable (DerivativeContext) throws -> Value
+  ) -> OperatorDefinition {
+    OperatorDefinition(
+      "aot::custom_function(Tensor[] outputs, Tensor[] inputs, Tensor[] saved) -> Tensor[]",
+      .host(
+        shape: { try $0.tensors(0).map { TensorMeta($0) } },
+        body: { call, results in
+          for (output, result) in zip(try call.tensors(0), results) { try EagerKernels.copy(output, to: result) }
+        })
+    )
+    .derivative(of: "inputs", saving: ["saved"]) { [try gradient($0)] }
+  }
+}
+
+extension OperatorDefinition {
+  /// Whether calls stand for those of a function that has a gradient of its own making.
+  public var isCustomFunction: Bool { name == OperatorName("aot", "custom_function") }
 }

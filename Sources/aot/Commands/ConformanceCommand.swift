@@ -10,6 +10,11 @@ enum ConformanceCommand {
   static let filter = Option("filter", .optionalText("NAME"), default: nil, "only operators whose name contains this")
   static let compiled = Option.flag("compiled", "capture and compile every call, gradients through the joint graph")
   static let device = Option("device", .choice, default: DeviceName.cpu, "where to run")
+  enum BackendName: String, CaseIterable, Sendable { case interpret, cpu, cuda }
+
+  static let scenario = Option(
+    "filter", .optionalText("NAME"), default: nil, "only scenarios whose name contains this")
+  static let backend = Option("backend", .choice, default: BackendName.cpu, "what compiles graphs")
   static let json = Option.flag("json", "print failures and skipped cases as lines of JSON")
 
   static let command = Command.group(
@@ -24,7 +29,16 @@ enum ConformanceCommand {
         operands: [folder.parameter],
         options: [
           filter.parameter, compiled.parameter, DecompositionChoice.option.parameter, device.parameter, json.parameter,
-        ], run: replayOperators)
+        ], run: replayOperators),
+      .action(
+        "scenarios", "Replays functions that write, alias and differentiate",
+        discussion: """
+          Replays each scenario eagerly and compiled, with all that the user does after the call. Prints every scenario that
+          fails, with the field, what was expected and what came, and last how many passed. The exit code is 1 where one
+          failed.
+          """,
+        operands: [folder.parameter], options: [scenario.parameter, backend.parameter, json.parameter],
+        run: replayScenarios),
     ])
 
   private static func replayOperators(_ arguments: ParsedArguments, _ console: Console) throws {
@@ -38,6 +52,19 @@ enum ConformanceCommand {
       facts, mode: isCompiled ? .compiled(AOTConfiguration(decompositions: decompositions)) : .eager)
     let printer = ReplayPrinter(console, asJSON: arguments[json])
     replay.run(filter: arguments[filter], printer.add)
+    try printer.finish()
+  }
+
+  private static func replayScenarios(_ arguments: ParsedArguments, _ console: Console) throws {
+    let compiler: AOTConfiguration.Compiler
+    switch arguments[backend] {
+    case .interpret: compiler = .interpret
+    case .cpu: compiler = .cpu
+    case .cuda: throw DataError(description: "there is no CUDA backend yet: give --backend interpret or cpu")
+    }
+    let facts = try ScenarioFacts(folder: URL(fileURLWithPath: arguments[folder]), filter: arguments[scenario])
+    let printer = ReplayPrinter(console, asJSON: arguments[json])
+    ScenarioReplay(facts, configuration: AOTConfiguration(compiler: compiler)).run(printer.add)
     try printer.finish()
   }
 }

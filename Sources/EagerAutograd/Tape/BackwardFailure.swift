@@ -1,0 +1,21 @@
+import TensorCore
+
+extension Tensor {
+  /// Why a backward pass from this tensor would fail as memory is now: something that was saved for it has been written to
+  /// since. nil where it would not.
+  package func backwardFailure() throws -> AutogradError? {
+    guard requiresGrad, let edge = try gradientEdge() else { return nil }
+    var failure: AutogradError?
+    var pending = [edge.function]
+    var seen: Set<ObjectIdentifier> = []
+    while let function = pending.popLast(), failure == nil {
+      guard seen.insert(ObjectIdentifier(function)).inserted else { continue }
+      function.forEachSaved { failure = failure ?? $0.failure(in: function) }
+      for edge in function.nextEdges { if let edge { pending.append(edge.function) } }
+    }
+    return failure
+  }
+
+  /// Whether the tensor is a leaf that was asked for gradients itself, rather than by what it is a view of.
+  package var isRequiringLeaf: Bool { autogradState?.isRequired == true }
+}
