@@ -93,6 +93,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var requiresGrad: Bool
     /// Whether it is a leaf that the function itself asked gradients of.
     public var isRequiringLeaf: Bool
+    /// Whether it is a view of an input that the function made before it wrote to the input for the last time.
+    public var isMadeBeforeWrites = false
 
     public init(
       kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false

@@ -66,10 +66,14 @@ struct OutputClassification {
     if let first = positions[ObjectIdentifier(tensor)], first < position { return info(.aliasOfOutput(first)) }
     if case .input(let index) = view.memory.origin {
       try requireSharedHistory(view, at: position, requiresGrad: facts.requiresGrad)
-      return info(.aliasOfInput(index), view.steps)
+      var alias = info(.aliasOfInput(index), view.steps)
+      alias.isMadeBeforeWrites = view.isMadeBeforeWrites
+      return alias
     }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
-    if siblings.count == 1 || view.parent == nil {
+    // Eagerly, a view that was made with grad mode off requires a gradient since its base does.
+    let sharesRequiring = recordsGradients && facts.requiresGrad && view.steps.contains(where: \.isWithoutGrad)
+    if view.parent == nil || siblings.count == 1 && !sharesRequiring {
       outputs.append(Returned(view: view, descriptor: .output(position)))
       return info(.nonAlias)
     }

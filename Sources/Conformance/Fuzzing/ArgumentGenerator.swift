@@ -202,10 +202,10 @@ struct ArgumentGenerator {
     let elements = (0..<count).map { place in
       length == 0 || length > size ? 0 : Double(order[(place / inner) % length])
     }
-    return add(TensorLiteral(dtype: .int64, shape: shape, elements: elements))
+    return add(ProgramLiteral(dtype: .int64, shape: shape, elements: elements))
   }
 
-  private mutating func add(_ literal: TensorLiteral) -> Name {
+  private mutating func add(_ literal: ProgramLiteral) -> Name {
     literals.append(.init(action: .literal(literal), results: [nextName]))
     nextName += 1
     return nextName - 1
@@ -216,7 +216,7 @@ extension SplitMix {
   mutating func permutation(_ count: Int) -> [Int] { Array(0..<count).shuffled(using: &self) }
 
   /// Elements with few digits, so that sums and products of some of them are exact.
-  mutating func literal(_ shape: [Int], _ dtype: DType) -> TensorLiteral {
+  mutating func literal(_ shape: [Int], _ dtype: DType) -> ProgramLiteral {
     let elements = (0..<shape.reduce(1, *)).map { _ -> Double in
       switch dtype {
       case .bool: Double(below(2))
@@ -225,6 +225,6 @@ extension SplitMix {
       default: Double(below(7) - 3)
       }
     }
-    return TensorLiteral(dtype: dtype, shape: shape, elements: elements)
+    return ProgramLiteral(dtype: dtype, shape: shape, elements: elements)
   }
 }

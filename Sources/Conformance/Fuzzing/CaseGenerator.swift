@@ -61,7 +61,7 @@ struct CaseGenerator {
     return builder.program
   }
 
-  private mutating func makeLiteral() -> TensorLiteral {
+  private mutating func makeLiteral() -> ProgramLiteral {
     var shape = (0..<random.pick([0, 1, 1, 2, 2, 2, 2, 3])).map { _ in random.pick([1, 2, 2, 3, 3, 4]) }
     if random.chance(2), !shape.isEmpty { shape[0] = 0 }
     let dtype: DType =

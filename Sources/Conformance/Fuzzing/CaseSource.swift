@@ -135,7 +135,7 @@ extension Argument<Int> {
   }
 }
 
-extension TensorLiteral {
+extension ProgramLiteral {
   fileprivate var source: String {
     let numbers = elements.map { dtype == .bool ? "\($0 != 0)" : $0 == $0.rounded() ? "\(Int($0))" : "\($0)" }
     let list = "[" + numbers.joined(separator: ", ") + "]"

@@ -56,7 +56,7 @@ struct ProgramBuilder {
   // MARK: - Steps
 
   @discardableResult
-  mutating func addLiteral(_ literal: TensorLiteral) -> Name? {
+  mutating func addLiteral(_ literal: ProgramLiteral) -> Name? {
     append(.init(action: .literal(literal), results: [nextName])) ? nextName - 1 : nil
   }
 

@@ -4,19 +4,18 @@ import TensorCore
 
 extension FunctionCase {
   /// The smallest case found for which something still holds, by leaving out what can be.
-  func shrunk(maximumTrialCount: Int = 3000, while holds: (FunctionCase) -> Bool) -> FunctionCase {
+  func shrunk(maximumTrialCount: Int = 1000, while holds: (FunctionCase) -> Bool) -> FunctionCase {
     var best = self
-    var trialCount = 0
-    var isSmaller = true
-    while isSmaller {
-      isSmaller = false
-      for candidate in best.smaller {
-        trialCount += 1
-        if trialCount > maximumTrialCount { return best }
-        guard holds(candidate) else { continue }
-        (best, isSmaller) = (candidate, true)
-        break
-      }
+    var candidates = best.smaller
+    // What could not be left out may go once more has gone: it is over when a whole round was in vain.
+    var (next, sinceSuccess) = (0, 0)
+    for _ in 0..<maximumTrialCount where sinceSuccess < candidates.count {
+      let candidate = candidates[next % candidates.count]
+      (next, sinceSuccess) = (next + 1, sinceSuccess + 1)
+      guard holds(candidate) else { continue }
+      best = candidate
+      candidates = best.smaller
+      (next, sinceSuccess) = (next - 1, 0)
     }
     return best
   }
@@ -200,9 +199,9 @@ extension TensorProgram {
 }
 
 extension TensorProgram.Step {
-  fileprivate var smallerLiterals: [TensorLiteral] {
+  fileprivate var smallerLiterals: [ProgramLiteral] {
     guard case .literal(let literal) = action else { return [] }
-    var all: [TensorLiteral] = []
+    var all: [ProgramLiteral] = []
     for (dimension, size) in literal.shape.enumerated() where size > 1 {
       var smaller = literal
       smaller.shape[dimension] = size - 1

@@ -23,7 +23,7 @@ struct TensorProgram: Sendable {
 
   enum Action: Sendable {
     /// Makes a tensor of given elements.
-    case literal(TensorLiteral)
+    case literal(ProgramLiteral)
     case call(OperatorDefinition, [Argument<Name>])
     /// Makes a leaf of a tensor that has no history.
     case requireGrad(Name)
@@ -96,7 +96,7 @@ extension TensorProgram.Values {
 }
 
 /// A dense tensor written out.
-struct TensorLiteral: Sendable {
+struct ProgramLiteral: Sendable {
   var dtype: DType
   var shape: [Int]
   /// Small numbers that every dtype can hold, as far as it has fractions and signs.

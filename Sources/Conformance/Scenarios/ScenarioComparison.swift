@@ -1,3 +1,4 @@
+import AOTAutogradTesting
 import EagerAutograd
 import Foundation
 import GraphIR
