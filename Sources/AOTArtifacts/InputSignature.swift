@@ -29,7 +29,7 @@ public struct InputSignature: Hashable, Sendable {
     public var startsInside: Bool
     /// The first argument that is the very same tensor; nil for the first one itself.
     public var sameAs: Int?
-    /// The first argument that lies in the same storage, and the offset in elements from it; nil where none does.
+    /// The first argument that lies in the same storage, and the offset in bytes from it; nil where none does.
     public var overlap: Overlap?
 
     public struct Overlap: Hashable, Sendable {

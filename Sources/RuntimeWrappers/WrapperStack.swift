@@ -8,14 +8,22 @@ public struct WrapperStack: Sendable {
 
   /// The wrappers that a function needs, in the one order in which they work.
   ///
-  /// - Parameter autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
-  public init(_ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?) {
+  /// - Parameters:
+  ///   - autograd: What joins the compiled pair to eager autograd; nil for an inference graph.
+  ///   - restridden: Gives results the captured strides; nil where the compiler is known to.
+  ///   - checksInvariants: Whether each call is checked against the metadata.
+  public init(
+    _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, autograd: AutogradJoin?,
+    restridden: FakifiedOutput? = nil, checksInvariants: Bool = false
+  ) {
     let layers: [(any RuntimeWrapper)?] = [
       GradModeEpilogue(meta),  // outermost: all inside runs in the caller's mode
       Deduplication(capture),  // what follows sees graph inputs
+      checksInvariants ? DebugAssert(capture, meta) : nil,  // sees inputs once each, and outputs as the caller will
       OutputRegeneration(meta),  // views of inputs are made after the inputs have their new values
       MutationEpilogue(meta),  // writes what autograd gave a history to
-      autograd,  // innermost: its results are the graph's
+      autograd,  // its results are the graph's
+      restridden,  // innermost: before a result has a history
     ]
     wrappers = layers.compactMap(\.self)
   }

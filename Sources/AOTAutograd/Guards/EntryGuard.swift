@@ -37,63 +37,38 @@ struct EntryGuard {
     return true
   }
 
-  /// The first difference between what the entry was compiled for and a call, in words.
-  func difference(from other: EntryGuard) -> String {
-    if isGradEnabled != other.isGradEnabled { return "grad mode was \(isGradEnabled), is \(other.isGradEnabled)" }
-    if isInferenceMode != other.isInferenceMode {
-      return "inference mode was \(isInferenceMode), is \(other.isInferenceMode)"
+  /// What a call differs in from what the entry was compiled for.
+  ///
+  /// - Parameter arguments: Says which argument each of the call's tensors is.
+  func failures(of called: EntryGuard, naming arguments: [GuardFailure.Subject]) -> [GuardFailure] {
+    var failures: [GuardFailure] = []
+    func compare(_ fact: GuardFailure.Fact, _ compiled: String, _ called: String) {
+      if compiled != called {
+        failures.append(.init(subject: .call, fact: fact, compiled: compiled, called: called))
+      }
     }
-    if constants != other.constants { return "an argument that is no tensor changed, or the structure of one" }
-    for (position, (mine, theirs)) in zip(tensors, other.tensors).enumerated() where mine != theirs {
-      return "tensor \(position) was \(mine), is \(theirs)"
+    compare(.gradMode, isGradEnabled ? "on" : "off", called.isGradEnabled ? "on" : "off")
+    compare(.inferenceMode, isInferenceMode ? "on" : "off", called.isInferenceMode ? "on" : "off")
+    compare(.constants, "\(constants.map(Self.spelled))", "\(called.constants.map(Self.spelled))")
+    compare(.tensorCount, "\(tensors.count)", "\(called.tensors.count)")
+    guard tensors.count == called.tensors.count else { return failures }
+    func name(_ index: Int) -> GuardFailure.Subject {
+      arguments.indices.contains(index) ? arguments[index] : .captured(index - arguments.count)
     }
-    return "the number of tensors was \(tensors.count), is \(other.tensors.count)"
-  }
-}
-
-extension InputSignature.TensorGuard {
-  init(_ tensor: Tensor, at position: Int, among all: [Tensor]) {
-    let shared = Self.sharing(tensor, at: position, among: all)
-    let isSame = shared.map { all[$0] === tensor } ?? false
-    self.init(
-      dtype: tensor.dtype, sizes: tensor.sizes, strides: tensor.strides, device: tensor.device,
-      requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, isInference: tensor.isInference,
-      startsInside: tensor.layout.offset != 0,
-      sameAs: isSame ? shared : nil,
-      overlap: isSame
-        ? nil
-        : shared.map { .init(with: $0, offset: tensor.layout.offset.value - all[$0].layout.offset.value) })
-  }
-
-  func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Bool {
-    guard tensor.dtype == dtype, tensor.layout.sizes == sizes, tensor.layout.strides == strides,
-      tensor.device == device, (tensor.layout.offset != 0) == startsInside, tensor.requiresGrad == requiresGrad,
-      tensor.isLeaf == isLeaf, tensor.isInference == isInference
-    else { return false }
-    guard let shared = Self.sharing(tensor, at: position, among: all) else { return sameAs == nil && overlap == nil }
-    if all[shared] === tensor { return sameAs == shared }
-    return overlap?.with == shared && overlap?.offset == tensor.layout.offset.value - all[shared].layout.offset.value
-  }
-
-  /// The first tensor before this one in the same storage: the same tensor if it came before.
-  private static func sharing(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Int? {
-    var first: Int?
-    for other in 0..<position where all[other].storage === tensor.storage {
-      if all[other] === tensor { return other }
-      first = first ?? other
+    for index in tensors.indices {
+      failures += tensors[index].failures(name(index), of: called.tensors[index], naming: name)
     }
-    return first
+    return failures
   }
-}
 
-extension InputSignature.TensorGuard: CustomStringConvertible {
-  public var description: String {
-    var parts = ["\(dtype) \(sizes) strides \(strides) on \(device)"]
-    if startsInside { parts.append("starting inside its storage") }
-    if requiresGrad { parts.append(isLeaf ? "a leaf that requires grad" : "requiring grad") }
-    if isInference { parts.append("made in inference mode") }
-    if let sameAs { parts.append("the same as tensor \(sameAs)") }
-    if let overlap { parts.append("in one storage with tensor \(overlap.with), \(overlap.offset) elements on") }
-    return parts.joined(separator: ", ")
+  private static func spelled(_ constant: Constant) -> String {
+    switch constant {
+    case .none: "nil"
+    case .bool(let value): "\(value)"
+    case .int(let value): "\(value)"
+    case .double(let value): "\(value)"
+    case .string(let value): "\"\(value)\""
+    default: "\(constant)"
+    }
   }
 }

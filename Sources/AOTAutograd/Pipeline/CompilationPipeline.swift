@@ -18,32 +18,36 @@ struct CompilationPipeline {
   }
 
   func compile(_ capture: AOTGraphCapture) throws -> Compiled {
+    var clock = PhaseClock()
     try verify(capture.module, as: .captured)
-    let functional = try capture.functionalized()
+    let functional = try clock.measure(.functionalize) { try capture.functionalized() }
     try verify(functional.module, as: .functional)
     if !capture.needsAutograd { try refuseHistories(capture, functional.meta) }
-    let differentiated = capture.needsAutograd ? try functional.differentiated() : nil
+    let differentiated =
+      capture.needsAutograd ? try clock.measure(.differentiate) { try functional.differentiated() } : nil
     guard var joint = differentiated, !joint.differentiableOutputs.isEmpty else {
-      return try compileInference(capture, functional)
+      return try compileInference(capture, functional, clock)
     }
     joint.module = try decomposed(joint.module)
     try verify(joint.module, as: .joint)
-    let partition = try configuration.partitionerInUse.partition(joint)
+    let partition = try clock.measure(.partition) { try configuration.partitionerInUse.partition(joint) }
     // Both halves may read the constants that the joint graph's module holds.
     let forwardModule = joint.module.with(partition.forward)
     let backwardModule = joint.module.with(partition.backward)
     try verify(forwardModule, as: .forward)
     try verify(backwardModule, as: .backward)
-    let forward = try compiler(.forward).compile(forwardModule, role: .forward)
+    let forward = try clock.measure(.compile) { try compiler(.forward).compile(forwardModule, role: .forward) }
     let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
-    let stack = WrapperStack(
-      capture, functional.meta, autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward))
+    let stack = wrappers(
+      capture, functional, partition.forward,
+      autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward))
     var stages = stages(capture, functional, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
     stages.forward = partition.forward
     stages.backward = partition.backward
     stages.savedByteCount = partition.savedByteCount
     stages.partitionReport = partition.report
+    stages.durations = clock.durations
     return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
   }
 
@@ -64,7 +68,10 @@ struct CompilationPipeline {
     }
   }
 
-  private func compileInference(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) throws -> Compiled {
+  private func compileInference(
+    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ clock: PhaseClock
+  ) throws -> Compiled {
+    var clock = clock
     var module = functional.module
     if capture.needsAutograd {
       _ = try HistoryGraftRemoval().run(on: &module)
@@ -72,12 +79,22 @@ struct CompilationPipeline {
     }
     module = try decomposed(module)
     try verify(module, as: .functional)
-    let graph = try compiler(.inference).compile(module, role: .inference)
+    let graph = try clock.measure(.compile) { try compiler(.inference).compile(module, role: .inference) }
     let autograd = capture.needsAutograd ? AutogradJoin(capture, functional) : nil
-    let stack = WrapperStack(capture, functional.meta, autograd: autograd)
+    let stack = wrappers(capture, functional, module.graph, autograd: autograd)
     var stages = stages(capture, functional, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
+    stages.durations = clock.durations
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
+  }
+
+  private func wrappers(
+    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ graph: Graph, autograd: AutogradJoin?
+  ) -> WrapperStack {
+    WrapperStack(
+      capture, functional.meta, autograd: autograd,
+      restridden: configuration.mayRestrideResults ? FakifiedOutput(graph) : nil,
+      checksInvariants: configuration.debugAssertions)
   }
 
   private func decomposed(_ module: GraphModule) throws -> GraphModule {
