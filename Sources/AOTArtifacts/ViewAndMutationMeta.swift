@@ -46,6 +46,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var layoutAfter: Layout?
     /// The calls such as `t_` that changed it, in order, as the views whose layouts they give.
     public var layoutChanges: [ViewStep]
+    /// Whether all that eagerly counts as a write is that a view of the input was given another layout.
+    public var onlyAdvancesVersion = false
     /// A new value has the sizes that the input had before its layout changed.
     public var mutation: Mutation
 
@@ -133,6 +135,11 @@ extension ViewAndMutationMeta {
       outputs.contains { $0.kind == .aliasOfIntermediate(number) && $0.hasHistory }
     }
   }
+}
+
+extension ViewAndMutationMeta.InputInfo {
+  /// Whether the version of its memory advances.
+  public var countsAsWritten: Bool { mutatesData || mutatesMetadata || onlyAdvancesVersion }
 }
 
 extension ViewAndMutationMeta.OutputInfo {

@@ -138,8 +138,9 @@ struct CallObservation {
     add(stage, subject, .strides, .integers(tensor.layout.meaningfulStrides))
     if !tensor.layout.isEmpty { add(stage, subject, .offset, .integers([tensor.layout.offset.value])) }
     add(stage, subject, .requiresGrad, .flag(tensor.requiresGrad))
-    // Of a view made with grad mode off it tells whether its memory was written to since.
-    if tensor.viewRecord?.circumstance != .gradientsDisabled { add(stage, subject, .isLeaf, .flag(tensor.isLeaf)) }
+    // Of a view made with grad mode off it tells whether its memory was written to since: nobody's concern.
+    let isMadeWithoutGrad = tensor.viewRecord?.circumstance == .gradientsDisabled
+    add(stage, subject, .isLeaf, .flag(tensor.isLeaf || isMadeWithoutGrad))
     add(stage, subject, .isInference, .flag(tensor.isInference))
     add(stage, subject, .elements, .elements((try? tensor.doubles()) ?? [], tensor.dtype))
   }

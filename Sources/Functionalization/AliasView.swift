@@ -19,6 +19,8 @@ final class Memory {
   /// The number of writes so far.
   private(set) var generation = 0
   private(set) var writes = WriteSummary()
+  /// Whether a tensor over the memory was given another layout, which eagerly counts as a write.
+  var hasLayoutChanges = false
 
   init(origin: Origin, eager: TensorMeta) {
     self.origin = origin

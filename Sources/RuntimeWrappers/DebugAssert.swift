@@ -53,7 +53,7 @@ public struct DebugAssert: RuntimeWrapper {
   private func checkWrites(_ storages: [Storage], _ versions: [Int]) throws {
     for (index, storage) in storages.enumerated() {
       let isWritten = meta.inputs.indices.contains { other in
-        storages[other] === storage && (meta.inputs[other].mutatesData || meta.inputs[other].mutatesMetadata)
+        storages[other] === storage && meta.inputs[other].countsAsWritten
       }
       try expect(
         (storage.version != versions[index]) == isWritten, "input \(index) \(isWritten ? "is" : "is not") written to")

@@ -134,7 +134,7 @@ extension FunctionFuzzer.Report {
   /// Of each kind of operator how many were called, how many there are, and the names of those that were not.
   public var coverage: [(role: String, reached: Int, all: Int, missing: [OperatorName])] {
     let pool = OperatorPool.library
-    let roles = [("view", pool.views), ("in-place", pool.writes), ("other", pool.computations)]
+    let roles = [("view", pool.views), ("in-place", pool.writes)]
     return roles.map { role, operators in
       let missing = operators.map(\.name).filter { callCounts[$0] == nil }
       return (role, operators.count - missing.count, operators.count, missing)
