@@ -59,6 +59,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var layoutAfter: Layout?
     /// The calls such as `t_` that changed it, in order, as the views whose layouts they give.
     public var layoutChanges: [ViewStep]
+    /// Whether all that eagerly counts as a write is that a view of the input was given another layout.
+    public var onlyAdvancesVersion = false
     /// A new value has the sizes that the input had before its layout changed.
     public var mutation: Mutation
 
@@ -111,6 +113,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     /// Whether its gradient history is another than that of what it is a view of: the functional graph returns its elements
     /// for that alone.
     public var hasOwnHistory: Bool
+    /// Whether it is a view of an input that the function made before it wrote to the input for the last time.
+    public var isMadeBeforeWrites = false
 
     public init(
       kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false,
@@ -158,6 +162,11 @@ extension ViewAndMutationMeta {
       outputs.contains { $0.kind == .aliasOfIntermediate(number) && $0.hasHistory }
     }
   }
+}
+
+extension ViewAndMutationMeta.InputInfo {
+  /// Whether the version of its memory advances.
+  public var countsAsWritten: Bool { mutatesData || mutatesMetadata || onlyAdvancesVersion }
 }
 
 extension ViewAndMutationMeta.OutputInfo {

@@ -16,16 +16,20 @@ public struct AOTConfiguration: Sendable {
   /// How many signatures a function may be compiled for. A call beyond that throws: a value that changes at every call is
   /// being compiled in.
   public var maximumEntryCount: Int
+  /// Whether every call checks what compilation relied on and promised: aliasing, writes, strides. For those who work on
+  /// compilers and wrappers: a call throws an error that names what does not hold.
+  public var debugAssertions: Bool
 
   public init(
     compiler: Compiler = .cpu, partitioner: PartitionerChoice = .minCut, decompositions: DecompositionTable = .none,
-    savedTensorHooksFilter: SavedTensorHooksFilter = .all, maximumEntryCount: Int = 64
+    savedTensorHooksFilter: SavedTensorHooksFilter = .all, maximumEntryCount: Int = 64, debugAssertions: Bool = false
   ) {
     self.compiler = compiler
     self.partitioner = partitioner
     self.decompositions = decompositions
     self.savedTensorHooksFilter = savedTensorHooksFilter
     self.maximumEntryCount = maximumEntryCount
+    self.debugAssertions = debugAssertions
   }
 
   public enum Compiler: Sendable {
@@ -81,6 +85,9 @@ public struct AOTConfiguration: Sendable {
       }
     }
   }
+
+  /// Whether compiled graphs may give results with other strides than the graph says: a compiler of one's own may.
+  var mayRestrideResults: Bool { if case .custom = compiler { true } else { false } }
 
   var partitionerInUse: any Partitioner {
     switch partitioner {

@@ -156,6 +156,7 @@ struct CaptureInterpretation {
           throw OperatorError(.notImplemented, target.name, "gives several layouts to one tensor")
         }
         tensor.view = changed.view
+        tensor.view.memory.hasLayoutChanges = true
       } else {
         try write(functional, arguments, to: tensor, node)
       }

@@ -22,6 +22,7 @@ struct InputMutations {
         let layout = try input.view.eagerMeta.layout
         info.layoutAfter = layout == base.memory.eager.layout ? nil : layout
       }
+      info.onlyAdvancesVersion = base.memory.hasLayoutChanges && !info.mutatesMetadata && writes.count == 0
       guard writes.count > 0 else { return info }
       info.mutatesData = true
       info.mutationsUnderNoGrad = writes.areAllUnderNoGrad

@@ -74,9 +74,15 @@ struct OutputClassification {
       if hasOwnHistory { histories.append(Returned(view: view, descriptor: .output(position))) }
       return info(kind, view.steps, hasOwnHistory: hasOwnHistory)
     }
-    if case .input(let index) = view.memory.origin { return regenerated(.aliasOfInput(index)) }
+    if case .input(let index) = view.memory.origin {
+      var alias = regenerated(.aliasOfInput(index))
+      alias.isMadeBeforeWrites = view.isMadeBeforeWrites && !alias.hasOwnHistory
+      return alias
+    }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
-    if siblings.count == 1 || view.parent == nil {
+    // Eagerly, a view that was made with grad mode off requires a gradient since its base does.
+    let sharesRequiring = recordsGradients && facts.requiresGrad && view.steps.contains(where: \.isWithoutGrad)
+    if view.parent == nil || siblings.count == 1 && !sharesRequiring {
       outputs.append(Returned(view: view, descriptor: .output(position)))
       return info(.nonAlias)
     }

@@ -27,6 +27,16 @@ public enum OperatorLibrary {
     distributionLosses, distances, pairDistances, effects,
   ]
 
+  /// The operator of a full name, such as `aten.add.Tensor`.
+  ///
+  /// - Throws: `OperatorError` where there is none.
+  public static func named(_ name: String) throws -> OperatorDefinition {
+    guard let name = OperatorName(name), let definition = table.lookup(name) as? OperatorDefinition else {
+      throw OperatorError(.argument, nil, "there is no operator '\(name)'; names are such as 'aten.add.Tensor'")
+    }
+    return definition
+  }
+
   /// Operators by name, for text forms.
   public static let table: any OperatorTable = Table(operators: definitions(all))
 

@@ -27,9 +27,11 @@ public struct OutputRegeneration: RuntimeWrapper {
 
   private struct Output {
     var info: ViewAndMutationMeta.OutputInfo
-    /// Whether it is made once inputs have their final layouts.
-    var isLate = false
+    var moment = Moment.afterWrites
   }
+
+  /// When an output is made. Eager autograd treats a view that was there before a write otherwise than a later one.
+  private enum Moment { case beforeWrites, afterWrites, afterLayoutChanges }
 
   /// nil where every output is the graph's own.
   public init?(_ meta: ViewAndMutationMeta) {
@@ -50,13 +52,14 @@ public struct OutputRegeneration: RuntimeWrapper {
       var output = Output(info: info)
       switch info.kind {
       case .aliasOfInput(let input):
+        if info.isMadeBeforeWrites { output.moment = .beforeWrites }
         let changes = meta.inputs[input].layoutChanges
         if !changes.isEmpty, info.views.count > changes.count, info.views.starts(with: changes) {
           output.info.views.removeFirst(changes.count)
-          output.isLate = true
+          output.moment = .afterLayoutChanges
         }
       // A base that is an output itself may come after its views, but is the graph's own.
-      case .aliasOfOutput(let other): output.isLate = other < outputs.count && outputs[other].isLate
+      case .aliasOfOutput(let other): if other < outputs.count { output.moment = outputs[other].moment }
       default: break
       }
       outputs.append(output)
@@ -69,24 +72,14 @@ public struct OutputRegeneration: RuntimeWrapper {
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
       for change in layoutChanges { try change.check(arguments) }
+      var values = [Value](repeating: .none, count: outputs.count)
+      try make(.beforeWrites, &values, arguments, results: [])
       let results = try inner(arguments)
       var kept = results.prefix(keptCount).makeIterator()
-      var values: [Value] = outputs.map { $0.info.kind == .nonAlias ? kept.next() ?? .none : .none }
-      func regenerate(late: Bool) throws {
-        for (index, output) in outputs.enumerated() where output.isLate == late {
-          switch output.info.kind {
-          case .nonAlias: break
-          case .constant(let constant): values[index] = constant.widened()
-          case .isInput(let input): values[index] = arguments[input]
-          case .aliasOfInput(let input): values[index] = try Self.view(output.info, of: arguments[input])
-          case .aliasOfIntermediate(let base): values[index] = try Self.view(output.info, of: results[keptCount + base])
-          case .aliasOfOutput(let other): values[index] = try Self.view(output.info, of: values[other])
-          }
-        }
-      }
-      try regenerate(late: false)
+      for index in outputs.indices where outputs[index].info.kind == .nonAlias { values[index] = kept.next() ?? .none }
+      try make(.afterWrites, &values, arguments, results: results)
       for change in layoutChanges { try change.make(arguments) }
-      try regenerate(late: true)
+      try make(.afterLayoutChanges, &values, arguments, results: results)
       for (output, result) in zip(histories, results.dropFirst(keptCount + baseCount)) {
         if let edge = try result.reference?.gradientEdge() { values[output].reference?.setHistory(edge) }
       }
@@ -99,6 +92,20 @@ public struct OutputRegeneration: RuntimeWrapper {
         if change.isUnderNoGrad { try noGrad(set) } else { try set() }
       }
       return Array(values.dropLast(storageChanges.count))
+    }
+  }
+
+  /// Makes the outputs of a moment that the graph has not made.
+  private func make(_ moment: Moment, _ values: inout [Value], _ arguments: [Value], results: [Value]) throws {
+    for (index, output) in outputs.enumerated() where output.moment == moment {
+      switch output.info.kind {
+      case .nonAlias: break
+      case .constant(let constant): values[index] = constant.widened()
+      case .isInput(let input): values[index] = arguments[input]
+      case .aliasOfInput(let input): values[index] = try Self.view(output.info, of: arguments[input])
+      case .aliasOfIntermediate(let base): values[index] = try Self.view(output.info, of: results[keptCount + base])
+      case .aliasOfOutput(let other): values[index] = try Self.view(output.info, of: values[other])
+      }
     }
   }
 

@@ -35,6 +35,8 @@ final class CompiledEntry<Output>: @unchecked Sendable {
     var stages = compiled.stages
     stages.captureDuration = captureDuration
     stages.compileDuration = clock.now - start - captureDuration
+    stages.durations[.capture] = captureDuration
+    stages.log(from: source)
     self.guarding = EntryGuard(tensors + capture.closedOver, constants: constants, context: context)
     self.closedOver = capture.closedOver
     self.stages = stages

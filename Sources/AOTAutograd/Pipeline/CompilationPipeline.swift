@@ -18,28 +18,54 @@ struct CompilationPipeline {
     let stages: AOTStages
   }
 
-  func compile(_ original: AOTGraphCapture) throws -> Compiled {
-    try verify(original.module, as: .captured)
-    let (capture, syntheticBase) = try SyntheticBase.preCompile(original)
+  /// A function on its way: as the caller sees it, and as the graph does once inputs that share memory have one base.
+  struct Subject {
+    let outer: AOTGraphCapture
+    let capture: AOTGraphCapture
+    let functional: FunctionalGraph
+    let syntheticBase: SyntheticBase?
+
+    /// Why eager autograd could not go back from a result of the functional graph.
+    func failure(of result: ViewAndMutationMeta.Result) -> AutogradError? {
+      capture.failure(of: result, functional.meta)
+    }
+  }
+
+  func compile(_ outer: AOTGraphCapture) throws -> Compiled {
+    var clock = PhaseClock()
+    try verify(outer.module, as: .captured)
+    let (capture, syntheticBase) = try clock.measure(.functionalize) { try SyntheticBase.preCompile(outer) }
     if syntheticBase != nil { try verify(capture.module, as: .captured) }
-    let outside = Outside(capture: original, syntheticBase: syntheticBase)
-    let functional = try capture.functionalized()
+    let functional = try clock.measure(.functionalize) { try capture.functionalized() }
     try verify(functional.module, as: .functional)
+    let subject = Subject(outer: outer, capture: capture, functional: functional, syntheticBase: syntheticBase)
     if !capture.needsAutograd { try refuseHistories(capture, functional.meta) }
     try refuseSharedInnerMemory(capture, functional.meta)
-    if capture.usesSubclasses, let compiled = try compileUnwrapped(capture, functional, outside) { return compiled }
-    let failures = { capture.failure(of: $0, functional.meta) }
-    guard capture.needsAutograd, !capture.usesSubclasses,
-      let compiled = try compileJoint(functional, hooks: SavedTensorHooks.inUse, failures)
-    else { return try compileInference(capture, functional, outside) }
-    let stack = WrapperStack(original, functional.meta, syntheticBase: syntheticBase, autograd: compiled.autograd)
-    var stages = stages(original, functional, stack, workspace: compiled.forward.workspaceByteCount)
+    if capture.needsAutograd {
+      let compiled =
+        capture.usesSubclasses ? try compileUnwrapped(subject, &clock) : try compileAutograd(subject, &clock)
+      if let compiled { return compiled }
+    }
+    return try compileInference(subject, &clock)
+  }
+
+  // MARK: With gradients
+
+  /// nil where no gradient can flow.
+  private func compileAutograd(_ subject: Subject, _ clock: inout PhaseClock) throws -> Compiled? {
+    guard
+      let compiled = try compileJoint(
+        subject.functional, hooks: SavedTensorHooks.inUse, failures: subject.failure, &clock)
+    else { return nil }
+    let (partition, forward) = (compiled.partition, compiled.forward)
+    let stack = wrappers(subject, partition.forward, autograd: compiled.autograd)
+    var stages = stages(subject, stack, workspace: forward.workspaceByteCount)
     stages.joint = compiled.joint.module.graph
-    stages.forward = compiled.partition.forward
-    stages.backward = compiled.partition.backward
-    stages.savedByteCount = compiled.partition.savedByteCount
-    stages.partitionReport = compiled.partition.report
-    let forward = compiled.forward
+    stages.forward = partition.forward
+    stages.backward = partition.backward
+    stages.savedByteCount = partition.savedByteCount
+    stages.partitionReport = partition.report
+    stages.durations = clock.durations
     return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
   }
 
@@ -57,13 +83,13 @@ struct CompilationPipeline {
   ///   - failures: Why eager autograd could not go back from a result.
   private func compileJoint(
     _ functional: FunctionalGraph, hooks: SavedTensorHooks?,
-    _ failures: (ViewAndMutationMeta.Result) -> AutogradError?
+    failures: (ViewAndMutationMeta.Result) -> AutogradError?, _ clock: inout PhaseClock
   ) throws -> CompiledJoint? {
-    var joint = try functional.differentiated()
+    var joint = try clock.measure(.differentiate) { try functional.differentiated() }
     if joint.differentiableOutputs.isEmpty { return nil }
     joint.module = try decomposed(joint.module)
     try verify(joint.module, as: .joint)
-    var partition = try configuration.partitionerInUse.partition(joint)
+    var partition = try clock.measure(.partition) { try configuration.partitionerInUse.partition(joint) }
     var module = joint.module
     if let hooks {
       let filter = configuration.savedTensorHooksFilter
@@ -74,13 +100,13 @@ struct CompilationPipeline {
     let backwardModule = module.with(partition.backward)
     try verify(forwardModule, as: .forward)
     try verify(backwardModule, as: .backward)
-    let forward = try compiler(.forward).compile(forwardModule, role: .forward)
-    let backward = LazyBackward(backwardModule, compiler: try compiler(.backward))
-    let differentiable = DifferentiableBackward { [self, joint] in
-      try compileGradient(of: functional, joint)
-    }
+    let forward = try clock.measure(.compile) { try compiler(.forward).compile(forwardModule, role: .forward) }
     let autograd = try AutogradJoin(
-      functional, joint, partition, failures: failures, backward: backward, differentiableBackward: differentiable)
+      functional, joint, partition, failures: failures,
+      backward: LazyBackward(backwardModule, compiler: try compiler(.backward)),
+      differentiableBackward: DifferentiableBackward { [self, joint] in
+        try compileGradient(of: functional, joint)
+      })
     return CompiledJoint(joint: joint, partition: partition, forward: forward, autograd: autograd)
   }
 
@@ -93,13 +119,16 @@ struct CompilationPipeline {
           + "tensors, cannot be differentiated; call it uncompiled for createGraph")
     }
     let gradient = try joint.gradientGraph(functional.meta.inputs)
-    if let compiled = try compileJoint(gradient, hooks: nil, { _ in nil }) {
+    var clock = PhaseClock()
+    if let compiled = try compileJoint(gradient, hooks: nil, failures: { _ in nil }, &clock) {
       let forward = compiled.forward
       return compiled.autograd.wrap { try forward.run($0) }
     }
     let graph = try compiler(.inference).compile(gradient.module, role: .inference)
     return { try graph.run($0) }
   }
+
+  // MARK: Without gradients
 
   /// - Throws: `AOTError` where an output of a function compiled without autograd would require a gradient all the same.
   private func refuseHistories(_ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta) throws {
@@ -118,15 +147,8 @@ struct CompilationPipeline {
     }
   }
 
-  /// What the caller sees of the function, and what lies between that and the graph's inputs.
-  struct Outside {
-    let capture: AOTGraphCapture
-    let syntheticBase: SyntheticBase?
-  }
-
-  private func compileInference(
-    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ outside: Outside
-  ) throws -> Compiled {
+  private func compileInference(_ subject: Subject, _ clock: inout PhaseClock) throws -> Compiled {
+    let (capture, functional) = (subject.capture, subject.functional)
     var module = functional.module
     if capture.needsAutograd {
       _ = try HistoryGraftRemoval().run(on: &module)
@@ -140,14 +162,27 @@ struct CompilationPipeline {
     }
     module = try decomposed(module)
     try verify(module, as: .functional)
-    let graph = try compiler(.inference).compile(module, role: .inference)
-    let autograd = capture.needsAutograd ? AutogradJoin(functional) { capture.failure(of: $0, functional.meta) } : nil
-    let stack = WrapperStack(
-      outside.capture, functional.meta, syntheticBase: outside.syntheticBase, autograd: autograd,
-      subclass: subclass)
-    var stages = stages(outside.capture, functional, stack, workspace: graph.workspaceByteCount)
+    let graph = try clock.measure(.compile) { try compiler(.inference).compile(module, role: .inference) }
+    let autograd = capture.needsAutograd ? AutogradJoin(functional, failures: subject.failure) : nil
+    let stack = wrappers(subject, module.graph, autograd: autograd, subclass: subclass)
+    var stages = stages(subject, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
+    stages.durations = clock.durations
     return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
+  }
+
+  // MARK: Parts
+
+  /// - Parameter graph: The forward or inference graph.
+  func wrappers(
+    _ subject: Subject, _ graph: Graph, autograd: AutogradJoin?, subclass: SubclassWrapper? = nil
+  ) -> WrapperStack {
+    WrapperStack(
+      subject.outer, subject.capture, subject.functional.meta,
+      .init(
+        syntheticBase: subject.syntheticBase, autograd: autograd, subclass: subclass,
+        restridden: configuration.mayRestrideResults ? FakifiedOutput(graph) : nil,
+        checksInvariants: configuration.debugAssertions))
   }
 
   func decomposed(_ module: GraphModule) throws -> GraphModule {
@@ -165,15 +200,12 @@ struct CompilationPipeline {
     return compiler
   }
 
-  func stages(
-    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ stack: WrapperStack, workspace: Int?
-  ) -> AOTStages {
-    AOTStages(
-      captured: capture.module.graph, functional: functional.module.graph, meta: functional.meta,
-      forward: functional.module.graph,
-      savedByteCount: 0,
-      wrappers: stack.wrappers.map { type(of: $0).name }, workspaceByteCount: workspace, captureDuration: .zero,
-      compileDuration: .zero)
+  func stages(_ subject: Subject, _ stack: WrapperStack, workspace: Int?) -> AOTStages {
+    let functional = subject.functional
+    return AOTStages(
+      captured: subject.outer.module.graph, functional: functional.module.graph, meta: functional.meta,
+      forward: functional.module.graph, savedByteCount: 0, wrappers: stack.wrappers.map { type(of: $0).name },
+      workspaceByteCount: workspace, captureDuration: .zero, compileDuration: .zero)
   }
 }
 

@@ -1,4 +1,3 @@
-import AOTAutograd
 import AOTAutogradTesting
 import EagerAutograd
 import Foundation

@@ -341,7 +341,7 @@ extension OperatorSchema {
   }
 
   /// The arguments with omitted trailing ones filled in by their defaults.
-  func filled(_ arguments: [Value]) throws -> [Value] {
+  package func filled<Reference>(_ arguments: [Argument<Reference>]) throws -> [Argument<Reference>] {
     if arguments.count == parameters.count { return arguments }
     var result = arguments
     for parameter in parameters.dropFirst(arguments.count) {

@@ -27,6 +27,13 @@ enum InPlaceExecution {
       throw OperatorError(.argument, call.target.name, "gives no result to write")
     }
     try check(meta, fits: destination, call)
+    if let position = functional.schema.index(of: "dtype"), meta.dtype != destination.dtype,
+      try call.optionalDType(position) != nil
+    {
+      throw OperatorError(
+        .dtype, call.target.name,
+        "argument 'dtype' is \(meta.dtype), but must be that of the tensor written to, \(destination.dtype)")
+    }
     let isPointwise = functional.traits.contains(.pointwise)
     let needsTemporary = try call.allTensors.dropFirst().contains {
       isPointwise ? try overlapsPartially($0, destination, call) : overlaps($0, destination)
