@@ -27,6 +27,11 @@ extension OperatorDefinition {
     }
   }
 
+  /// Of a keyed variant, the operator that draws.
+  var keyedOriginal: OperatorDefinition? {
+    schema.index(of: OperatorSchema.keyParameters[0]) == nil ? nil : extended
+  }
+
   /// The number of counters that a call takes.
   ///
   /// - Precondition: The operator has a keyed variant.
@@ -57,6 +62,11 @@ extension OperatorSchema {
 }
 
 extension Call {
+  /// The call that this one, of a keyed variant, stands for; nil for any other call.
+  var unkeyed: Call? {
+    target.keyedOriginal.map { Call($0, arguments.dropLast(OperatorSchema.keyParameters.count)) }
+  }
+
   /// What the call's further arguments say, where it is one of a keyed variant.
   var randomSource: RandomSource<Reference> {
     get throws {

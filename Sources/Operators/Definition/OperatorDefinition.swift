@@ -36,6 +36,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
   public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
+  /// Of a variant with further operands behind the operator's own, the operator.
+  private(set) var extended: OperatorDefinition?
 
   /// Which other effects the operator's has an order with; nil for an operator without one.
   public var effectKind: EffectKind? { traits.contains(.effectful) ? declaredEffectKind : nil }
@@ -116,6 +118,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.auxiliaryResults = original.auxiliaryResults
     self.functionalCounterpart = nil
     self.mutates = false
+    self.extended = original
   }
 
   private init(copyVariantOf view: OperatorDefinition, rule: @escaping ViewRule) {
