@@ -138,6 +138,14 @@ final class FunctionalizedRandomTests: XCTestCase {
     }
   }
 
+  func testNumbersAreDrawnAgainAndMasksAreKept() throws {
+    func savedByteCount(_ body: @escaping (Tensor) throws -> Tensor) throws -> Int {
+      try aotFunction(body).stages(probabilities().requiringGrad()).savedByteCount
+    }
+    XCTAssertEqual(try savedByteCount { x in try x * x * x.randnLike() }, 0)
+    XCTAssertEqual(try savedByteCount { x in try x.dropout(0.5, isTraining: true) }, 15)
+  }
+
   func testOnlyGraphsThatDrawTakeAKey() throws {
     let x = try probabilities()
     XCTAssertFalse(try aotFunction { (x: Tensor) in try x.exp() }.stages(x).wrappers.contains("functionalized RNG"))

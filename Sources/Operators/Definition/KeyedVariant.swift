@@ -23,7 +23,8 @@ extension OperatorDefinition {
     return DerivedVariants.keyed.variant(of: self) { original in
       OperatorDefinition(
         extending: original, schema: original.schema.keyed,
-        traits: original.traits.subtracting([.random, .factory, .core]), original.keyedImplementation)
+        traits: original.traits.subtracting([.random, .factory, .core])
+          .union(original.isCheapToDraw ? .pointwise : []), original.keyedImplementation)
     }
   }
 

@@ -27,6 +27,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   private(set) var argumentRewrite: (@Sendable (OperatorCall) throws -> [Value])?
   /// Of an operator that draws random numbers, how many a call draws at once; nil where nobody can tell ahead of time.
   private(set) var drawCount: (@Sendable (OperatorCall) throws -> Int)?
+  /// Of such an operator, whether drawing again costs less than keeping what was drawn.
+  private(set) var isCheapToDraw = false
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
   /// Of a view, the operator that gives dense copies in new memory; nil where there is none.
@@ -241,8 +243,13 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   }
 
   /// Says how many random numbers a call draws, so that they can have their place in those of a whole graph.
-  func drawing(_ count: @escaping @Sendable (OperatorCall) throws -> Int) -> OperatorDefinition {
+  ///
+  /// - Parameter isCheap: Whether drawing again costs less than keeping what was drawn. A mask of a byte per element is kept.
+  func drawing(
+    isCheap: Bool = true, _ count: @escaping @Sendable (OperatorCall) throws -> Int
+  ) -> OperatorDefinition {
     drawCount = count
+    isCheapToDraw = isCheap
     return self
   }
 
