@@ -1,5 +1,6 @@
 import EagerAutograd
 import GraphIR
+import Operators
 import TensorCore
 
 /// Stage 1 of the way: a function captured as a graph of ATen calls, views and in-place calls as the user wrote them.
@@ -28,17 +29,26 @@ public struct AOTGraphCapture {
     public var failureAfter: AutogradError?
     /// For an input that shares its storage with others: what autograd knows as its base.
     public var base: BaseFacts?
+    /// What the tensor is made of; nil for an ordinary tensor.
+    public var subclass: SubclassMeta?
+    /// Whether an inner tensor lies in memory that another input has as well, though the two are no views of one tensor.
+    public var sharesInnerMemory: Bool
 
     public init(
       requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, failureAfter: AutogradError? = nil,
-      base: BaseFacts? = nil
+      base: BaseFacts? = nil, subclass: SubclassMeta? = nil, sharesInnerMemory: Bool = false
     ) {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
       self.requiresGradAfter = requiresGradAfter ?? requiresGrad
       self.failureAfter = failureAfter
       self.base = base
+      self.subclass = subclass
+      self.sharesInnerMemory = sharesInnerMemory
     }
+
+    /// What the tensor is made of; nil for an ordinary tensor, which its placeholder's metadata describes.
+    public var structure: TensorStructure? { subclass.map { .wrapper($0) } }
   }
 
   /// The tensor that an input is a view of, as autograd knows it; the input itself where it is no view.
@@ -52,10 +62,12 @@ public struct AOTGraphCapture {
     public var failureAfter: AutogradError?
     /// The views that lead from it to the input.
     public var views: [ViewStep]
+    /// What it is made of; nil for an ordinary tensor.
+    public var subclass: SubclassMeta?
 
     public init(
       number: Int, meta: TensorMeta, requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool,
-      failureAfter: AutogradError?, views: [ViewStep]
+      failureAfter: AutogradError?, views: [ViewStep], subclass: SubclassMeta? = nil
     ) {
       self.number = number
       self.meta = meta
@@ -64,6 +76,7 @@ public struct AOTGraphCapture {
       self.requiresGradAfter = requiresGradAfter
       self.failureAfter = failureAfter
       self.views = views
+      self.subclass = subclass
     }
   }
 
@@ -108,5 +121,10 @@ public struct AOTGraphCapture {
   /// Whether calls are to take part in autograd.
   public var needsAutograd: Bool {
     signature.isGradEnabled && !signature.isInferenceMode && inputs.contains(where: \.requiresGrad)
+  }
+
+  /// Whether an input or a constant is of a wrapper subclass.
+  public var usesSubclasses: Bool {
+    inputs.contains { $0.subclass != nil } || module.attributes.values.contains { $0.subclass != nil }
   }
 }

@@ -29,8 +29,12 @@ public struct InputSignature: Hashable, Sendable {
     public var startsInside: Bool
     /// The first argument that is the very same tensor; nil for the first one itself.
     public var sameAs: Int?
-    /// The first argument that lies in the same storage, and the offset in elements from it; nil where none does.
+    /// The first argument that lies in the same storage, and the offset in bytes from it; nil where none does.
     public var overlap: Overlap?
+    /// What the tensor is made of; nil for an ordinary tensor.
+    public var subclass: SubclassMeta?
+    /// The first argument before this one that shares memory with it through inner tensors alone.
+    public var innerOverlap: Int?
 
     public struct Overlap: Hashable, Sendable {
       public var with: Int
@@ -50,20 +54,31 @@ public struct InputSignature: Hashable, Sendable {
 
     /// What is relied on about the base of a view.
     public struct Base: Hashable, Sendable {
-      public var layout: Layout
+      public var sizes: [SymInt]
+      public var strides: [SymInt]
+      /// In bytes, from the other tensor or the start of the storage.
+      public var offset: Int
       public var requiresGrad: Bool
       public var isLeaf: Bool
+      public var subclass: SubclassMeta?
 
-      public init(layout: Layout, requiresGrad: Bool, isLeaf: Bool) {
-        self.layout = layout
+      public init(
+        sizes: [SymInt], strides: [SymInt], offset: Int, requiresGrad: Bool, isLeaf: Bool,
+        subclass: SubclassMeta? = nil
+      ) {
+        self.sizes = sizes
+        self.strides = strides
+        self.offset = offset
         self.requiresGrad = requiresGrad
         self.isLeaf = isLeaf
+        self.subclass = subclass
       }
     }
 
     public init(
       dtype: DType, sizes: [SymInt], strides: [SymInt], device: Device, requiresGrad: Bool, isLeaf: Bool,
-      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil
+      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil,
+      subclass: SubclassMeta? = nil, innerOverlap: Int? = nil
     ) {
       self.dtype = dtype
       self.sizes = sizes
@@ -75,6 +90,8 @@ public struct InputSignature: Hashable, Sendable {
       self.startsInside = startsInside
       self.sameAs = sameAs
       self.overlap = overlap
+      self.subclass = subclass
+      self.innerOverlap = innerOverlap
     }
   }
 }

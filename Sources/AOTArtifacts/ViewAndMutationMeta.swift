@@ -8,7 +8,7 @@ import TensorCore
 public struct ViewAndMutationMeta: Hashable, Sendable {
   /// One per input of the function, closed-over tensors last.
   public var inputs: [InputInfo]
-  /// One per output of the function.
+  /// One per output of the function, then one for what each input with a `storageChange` is to be.
   public var outputs: [OutputInfo]
   /// The number of intermediate values that are returned, after the outputs, since outputs are views of them.
   public var intermediateBaseCount: Int
@@ -40,6 +40,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
       case outOfGraph
     }
 
+    public enum StorageChange: Hashable, Sendable { case tracked, underNoGrad }
+
     public var requiresGrad: Bool
     public var isLeaf: Bool
     /// Whether it requires a gradient after the call: a write can make it.
@@ -47,6 +49,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var mutatesData: Bool
     /// Whether sizes, strides or offset of the tensor itself were changed, as by `transpose_`.
     public var mutatesMetadata: Bool
+    /// Whether the tensor was given other memory, by `set_`, and autograd saw it.
+    public var storageChange: StorageChange?
     /// Whether every write happened where autograd does not look: through `detach()`.
     public var mutationsHiddenFromAutograd: Bool
     /// Whether every write happened with grad mode off or in inference mode.
@@ -55,12 +59,15 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var layoutAfter: Layout?
     /// The calls such as `t_` that changed it, in order, as the views whose layouts they give.
     public var layoutChanges: [ViewStep]
+    /// Whether all that eagerly counts as a write is that a view of the input was given another layout.
+    public var onlyAdvancesVersion = false
     /// A new value has the sizes that the input had before its layout changed.
     public var mutation: Mutation
 
     public init(
       requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, mutatesData: Bool = false,
       mutatesMetadata: Bool = false,
+      storageChange: StorageChange? = nil,
       mutationsHiddenFromAutograd: Bool = false, mutationsUnderNoGrad: Bool = false, layoutAfter: Layout? = nil,
       layoutChanges: [ViewStep] = [], mutation: Mutation = .none
     ) {
@@ -106,6 +113,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     /// Whether its gradient history is another than that of what it is a view of: the functional graph returns its elements
     /// for that alone.
     public var hasOwnHistory: Bool
+    /// Whether it is a view of an input that the function made before it wrote to the input for the last time.
+    public var isMadeBeforeWrites = false
 
     public init(
       kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false,
@@ -153,6 +162,11 @@ extension ViewAndMutationMeta {
       outputs.contains { $0.kind == .aliasOfIntermediate(number) && $0.hasHistory }
     }
   }
+}
+
+extension ViewAndMutationMeta.InputInfo {
+  /// Whether the version of its memory advances.
+  public var countsAsWritten: Bool { mutatesData || mutatesMetadata || onlyAdvancesVersion }
 }
 
 extension ViewAndMutationMeta.OutputInfo {

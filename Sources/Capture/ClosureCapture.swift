@@ -32,8 +32,11 @@ public struct ClosureCapture {
       context.isGradEnabled = gradMode
       context.recomputeRegions = regions
     }
-    let outputs = try session.tracer.recording {
-      try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+    // Hooks are applied to what the compiled graphs save, not to what the tape saves meanwhile.
+    let outputs = try SavedTensorHooks.with(nil) {
+      try session.tracer.recording {
+        try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+      }
     }
     let gradModeAfter = context.isGradEnabled == gradMode ? nil : context.isGradEnabled
     return try session.finish(outputs, signature: signature, gradModeAfter: gradModeAfter)
@@ -111,7 +114,11 @@ private final class CaptureSession {
   private func lift(_ tensor: Tensor) throws -> Tensor {
     if let twin = twins[ObjectIdentifier(tensor)] { return twin }
     guard !tensor.isFake else {
-      throw CaptureError(.foreignTensor, "a tensor of another capture is used; it has no value here", source: source)
+      throw CaptureError(
+        .foreignTensor,
+        "a tensor is used that is no value of this capture: one of another capture, or one inside or around a tensor of a "
+          + "wrapper subclass; call operators on the outer tensor, and wrap tensors before the call",
+        source: source)
     }
     if tensor.storage.serial >= firstSerial { return try addConstant(tensor) }
     let shares = inputs.contains { $0.real.storage === tensor.storage }
@@ -131,11 +138,17 @@ private final class CaptureSession {
 
   /// A tensor that the closure made from plain numbers: the same at every call.
   private func addConstant(_ tensor: Tensor) throws -> Tensor {
+    guard tensor.leaves.allSatisfy({ $0.storage.serial >= firstSerial }) else {
+      throw CaptureError(
+        .unsupported, "tensors from outside are wrapped inside a captured function; wrap them before the call",
+        source: source)
+    }
     let path = "constant\(attributes.count)"
     let context = DispatchContext.current
     let value = try context.withMode(nil) { try context.withFakeTensors(false) { try noGrad { try tensor.clone() } } }
     attributes[path] = value
     let twin = try tracer.attribute(path, TensorMeta(value))
+    twin.wrapperMeta = try fakes.wrapperMeta(of: value)
     twins[ObjectIdentifier(tensor)] = twin
     constants.append(tensor)
     return twin
@@ -157,7 +170,9 @@ private final class CaptureSession {
     return .init(
       requiresGrad: input.real.requiresGrad, isLeaf: input.real.isLeaf, requiresGradAfter: input.twin.requiresGrad,
       failureAfter: try input.twin.backwardFailure(),
-      base: sharesStorage ? try fakes.baseFacts(of: input.real, numberedAmong: inputs.map(\.real)) : nil)
+      base: sharesStorage ? try fakes.baseFacts(of: input.real, numberedAmong: inputs.map(\.real)) : nil,
+      subclass: SubclassMeta(input.real),
+      sharesInnerMemory: inputs.contains { $0.real.sharesInnerMemory(with: input.real) })
   }
 
   private func facts(_ output: Value) throws -> AOTGraphCapture.OutputFacts {
@@ -184,7 +199,7 @@ private final class CaptureSession {
 
   /// Calls may differ in where inputs begin in their storage, which only an absolute offset can tell.
   private func refuseAbsoluteOffsets() throws {
-    guard inputs.contains(where: { $0.real.layout.offset != 0 }) else { return }
+    guard inputs.contains(where: { $0.real.startsInside }) else { return }
     for id in tracer.graph.nodes {
       let node = tracer.graph[id]
       if let target = node.target, let position = target.schema.index(of: "storage_offset"),

@@ -28,6 +28,7 @@ struct InputFakes {
       twin = try root(tensor, over: storage)
     }
     if !sharesStorage { twin.layout.offset = 0 }
+    twin.wrapperMeta = try wrapperMeta(of: tensor)
     twins[ObjectIdentifier(tensor)] = twin
     originalTensors.append(tensor)
     return twin
@@ -54,6 +55,17 @@ struct InputFakes {
     return twin
   }
 
+  /// What a tensor of a wrapper subclass stands for, with fake inner tensors; nil for an ordinary one.
+  mutating func wrapperMeta(of tensor: Tensor) throws -> WrapperMeta? {
+    guard let subclass = tensor.subclass else { return nil }
+    return WrapperRecord(
+      try subclass.mapInnerTensors { inner in
+        let wrapperMeta = try wrapperMeta(of: inner)
+        return Tensor(
+          unchecked: twin(of: inner.storage), layout: inner.layout, dtype: inner.dtype, wrapperMeta: wrapperMeta)
+      })
+  }
+
   /// The twin of a view: the same view of the twin of its base, so that autograd treats both alike.
   private mutating func view(_ tensor: Tensor, _ record: ViewRecord, sharesStorage: Bool) throws -> Tensor {
     let base = try twin(of: record.base, sharesStorage: true)
@@ -78,7 +90,7 @@ struct InputFakes {
     return .init(
       number: inputs.firstIndex { ($0.viewRecord?.base ?? $0) === base } ?? 0, meta: TensorMeta(base),
       requiresGrad: base.requiresGrad, isLeaf: base.isLeaf, requiresGradAfter: twin.requiresGrad,
-      failureAfter: try twin.backwardFailure(), views: tensor.viewRecord?.steps ?? [])
+      failureAfter: try twin.backwardFailure(), views: tensor.viewRecord?.steps ?? [], subclass: SubclassMeta(base))
   }
 }
 

@@ -11,6 +11,8 @@ struct CaptureInterpretation {
   let effects: EffectChains
   let random: RandomStream
   private(set) var inputs: [CapturedTensor] = []
+  /// What the inputs are when the function starts.
+  private(set) var inputViews: [AliasView] = []
   /// What stands in the functional graph for inputs and constants, as they are when it starts.
   private(set) var inputValues: [Tensor] = []
   private(set) var constantValues: [Tensor] = []
@@ -38,6 +40,13 @@ struct CaptureInterpretation {
     try random.addInputs()
     for id in graph.nodes where !graph[id].isPlaceholder { try run(id) }
     return graph.output.flatMap { values[$0] } ?? .tuple([])
+  }
+
+  /// What the inputs are, as tensors of their own, that were given other memory.
+  var inputsWithOtherMemory: [CapturedValue] {
+    Swift.zip(inputs, inputViews).compactMap { input, view in
+      input.view.memory === view.memory ? nil : .reference(CapturedTensor(input.view))
+    }
   }
 
   private mutating func run(_ id: NodeID) throws {
@@ -106,6 +115,7 @@ struct CaptureInterpretation {
     }
     let tensor = CapturedTensor(AliasView(base: value, memory: memory))
     inputs.append(tensor)
+    inputViews.append(tensor.view)
     inputValues.append(value)
     return tensor
   }
@@ -146,11 +156,13 @@ struct CaptureInterpretation {
           throw OperatorError(.notImplemented, target.name, "gives several layouts to one tensor")
         }
         tensor.view = changed.view
+        tensor.view.memory.hasLayoutChanges = true
       } else {
         try write(functional, arguments, to: tensor, node)
       }
       return .reference(tensor)
     case .mutating: return try mutate(target, arguments, node)
+    case .setStorage: return .reference(try setStorage(target, arguments))
     case .host where target.isCustomFunction: return try customFunction(target, arguments)
     case .kernel, .host, .copy, .composite:
       guard !target.mutates else {
@@ -256,6 +268,22 @@ struct CaptureInterpretation {
     }
     if case .list = target.schema.returns.first?.type { return .list(tensors.map { .reference($0) }) }
     return tensors.first.map { .reference($0) } ?? .none
+  }
+
+  /// Gives a tensor the memory of another. It keeps its own gradient history.
+  private func setStorage(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> CapturedTensor {
+    guard let tensor = arguments[0].reference, let source = arguments[1].reference?.view else {
+      throw OperatorError(.argument, target.name, "takes two tensors")
+    }
+    let (old, new) = (try replay.read(tensor.view), try replay.read(source))
+    let keepsHistory = old.sizes == new.sizes && old.dtype == new.dtype
+    let step = ViewStep(target: OperatorLibrary.alias, arguments: [], isWithoutGrad: true)
+    let view = AliasView(
+      of: source, step: step, value: keepsHistory ? try recorder.grafted(new, onto: old) : new,
+      metadata: recorder.currentMetadata, cutsHistory: true)
+    view.ownsHistory = true
+    tensor.view = view
+    return tensor
   }
 
   /// - Throws: `OperatorError` where a write would reach memory that has another name in the graph.

@@ -19,9 +19,10 @@ extension AOTGraphCapture {
       let result = try interpretation.run()
       let inputs = interpretation.inputs
       let outputs = try OutputClassification(
-        result, facts: self.outputs, inputs: inputs, recordsGradients: needsAutograd)
+        (result.elements ?? [result]) + interpretation.inputsWithOtherMemory, facts: self.outputs, inputs: inputs,
+        recordsGradients: needsAutograd)
       let wantsGradient = self.inputs.map { needsAutograd && $0.requiresGrad }
-      let mutations = try InputMutations(of: inputs, self)
+      let mutations = try InputMutations(of: inputs, from: interpretation.inputViews, self)
 
       var ending = GraphEnding(interpretation, recorder: recorder)
       ending.returnTokens()

@@ -19,13 +19,23 @@ public enum OperatorLibrary {
     trigonometric, specialFunctions, floatingPointParts, shifts,
     rmsNorms, instanceNorms, recurrentCells, recurrentLayers, flashAttention, embeddingBags, metadataReads,
     featureDropouts,
-    resizing, unsafeIndexing, randomDistributions, multinomials,
+    resizing, quantization, unsafeIndexing, randomDistributions, multinomials,
     orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
     crossProducts, differences,
     adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
     logarithms, equality, exponentialUnits, shrinkActivations, gatedActivations, binaryLosses, rankingLosses,
     distributionLosses, distances, pairDistances, effects,
   ]
+
+  /// The operator of a full name, such as `aten.add.Tensor`.
+  ///
+  /// - Throws: `OperatorError` where there is none.
+  public static func named(_ name: String) throws -> OperatorDefinition {
+    guard let name = OperatorName(name), let definition = table.lookup(name) as? OperatorDefinition else {
+      throw OperatorError(.argument, nil, "there is no operator '\(name)'; names are such as 'aten.add.Tensor'")
+    }
+    return definition
+  }
 
   /// Operators by name, for text forms.
   public static let table: any OperatorTable = Table(operators: definitions(all))

@@ -123,7 +123,8 @@ extension JointStructure {
         guard let alias = parameter.alias, let argument = self[position].argument(index, parameter.name)
         else { continue }
         for base in argument.references.map({ root[self.position($0)] }) {
-          if alias.isWrite, writer[base] == nil { writer[base] = position }
+          // What the backward pass writes itself, it writes when all else is done.
+          if alias.isWrite, writer[base] == nil, !self[position].metadata.isBackward { writer[base] = position }
           if root[position] == position, !returned.isDisjoint(with: alias.sets) { root[position] = base }
         }
       }

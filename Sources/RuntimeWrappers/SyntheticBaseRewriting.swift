@@ -48,6 +48,12 @@ struct SyntheticBaseRewriting {
   /// Several bases that autograd does not connect, over one storage: elements are those of the storage, histories those of
   /// the bases.
   private mutating func replaceByStorage(_ members: [(input: Int, base: Base)], _ numbers: [Int]) throws {
+    guard members.allSatisfy({ $0.base.subclass == nil }) else {
+      throw OperatorError(
+        .notImplemented, nil,
+        "inputs of a wrapper subclass share memory, which the function writes to, though autograd does not know them as views of "
+          + "one tensor; pass views of one, or clone one of them")
+    }
     let metas = members.map(\.base.meta) + members.compactMap { graph[metadata: placeholders[$0.input]].tensor }
     guard let dtype = metas.first?.dtype, metas.allSatisfy({ $0.dtype == dtype }) else {
       throw OperatorError(
@@ -97,7 +103,8 @@ struct SyntheticBaseRewriting {
     facts.append(
       .init(
         requiresGrad: known.requiresGrad, isLeaf: known.isLeaf, requiresGradAfter: known.requiresGradAfter,
-        failureAfter: known.failureAfter))
+        failureAfter: known.failureAfter, subclass: known.subclass,
+        sharesInnerMemory: inputs.contains { original.inputs[$0].sharesInnerMemory }))
     return node
   }
 

@@ -1,4 +1,5 @@
 import AOTAutograd
+import AOTAutogradTesting
 import XCTest
 
 /// Everything that a caller can see of a call: of each result and argument its geometry, place in autograd, identity and
@@ -31,7 +32,7 @@ struct CallRecord {
     } catch { failure = ("backward", error) }
     guard failure == nil else { return }
     for (index, leaf) in (arguments + leaves).enumerated() where leaf.isLeaf && leaf.requiresGrad {
-      facts.append("grad \(index): \(leaf.grad.map { "\($0.dtype) \($0.shape)" } ?? "none")")
+      facts.append("grad \(index): \(leaf.grad.map { "\($0.dtype) \($0.shape)\(Self.structure($0))" } ?? "none")")
       if let gradient = leaf.grad { elements.append(("grad \(index)", Self.values(gradient))) }
     }
   }
@@ -41,13 +42,15 @@ struct CallRecord {
     for (index, tensor) in all.enumerated() {
       let isArgument = index < arguments.count
       let name = isArgument ? "argument \(index)" : "result \(index - arguments.count)"
-      var fact = "\(name): \(tensor.dtype) \(tensor.shape) strides \(Self.strides(tensor))"
+      var fact = "\(name): \(tensor.dtype) \(tensor.shape) strides \(Self.strides(tensor))\(Self.structure(tensor))"
       fact += tensor.requiresGrad ? (tensor.isLeaf ? " leaf" : " history") : " no grad"
       if isArgument { fact += tensor.storage.version == versions[index] ? "" : " written" }
       if let same = all[..<index].firstIndex(where: { $0 === tensor }) {
         fact += " is \(same)"
       } else if let sharing = all[..<index].firstIndex(where: { $0.storage === tensor.storage }) {
         fact += " shares with \(sharing) at \(tensor.layout.offset.value - all[sharing].layout.offset.value)"
+      } else if let sharing = all[..<index].firstIndex(where: { $0.sharesInnerMemory(with: tensor) }) {
+        fact += " shares inner memory with \(sharing)"
       }
       facts.append(fact)
       elements.append((name, Self.values(tensor)))
@@ -59,12 +62,22 @@ struct CallRecord {
     tensor.elementCount == 0 ? [] : zip(tensor.shape, tensor.strides.values).map { $0 > 1 ? $1 : 0 }
   }
 
+  /// The subclasses that a tensor is made of; nothing for an ordinary one.
+  private static func structure(_ tensor: Tensor) -> String {
+    guard let subclass = tensor.subclass else { return "" }
+    return " \(type(of: subclass))(\(subclass.innerTensors.map { $0.key + structure($0.value) }))"
+  }
+
   static func values(_ tensor: Tensor) -> [Double] {
-    (try? noGrad { try tensor.detach().to(.float64).contiguous().elements(as: Double.self) }) ?? []
+    guard tensor.subclass == nil else { return tensor.leaves.flatMap(values) }
+    return (try? noGrad { try tensor.detach().to(.float64).contiguous().elements(as: Double.self) }) ?? []
   }
 
   /// Different gradients for different elements.
   static func weights(_ result: Tensor) throws -> Tensor? {
+    if let pair = result.unwrapped(as: TwoTensor.self), let a = try weights(pair.a), let b = try weights(pair.b) {
+      return try Tensor(wrapping: TwoTensor(a, b * 3))
+    }
     let count = result.elementCount
     let weights = try Tensor((0..<count).map { 0.5 + 0.25 * Double($0 % 5) }, shape: result.shape)
     return try weights.to(result.dtype)

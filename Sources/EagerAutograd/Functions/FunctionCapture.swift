@@ -41,6 +41,7 @@ struct FunctionCapture {
       }
       value.storage = output.storage
       value.layout = output.layout
+      value.wrapperMeta = output.wrapperMeta
       value.viewMeta = output.viewMeta
       return value
     }

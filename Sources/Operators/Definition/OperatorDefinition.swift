@@ -60,6 +60,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     /// Swift code on whole tensors that writes into the arguments which the schema marks as written to, each a tensor. The
     /// shape rule gives, and the body gets, the results that are new: those that the schema calls no alias.
     case mutating(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
+    /// The second argument's storage and layout given to the first argument, which has the same type.
+    case setStorage
     /// Other operators: what autograd and capture see is the calls that `body` makes.
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
@@ -140,9 +142,13 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     }
   }
 
-  /// Whether a call writes no element: it gives its first argument another layout, as `t_` does.
+  /// Whether a call writes no element: it gives its first argument another layout, as `t_` does, or other memory.
   public var mutatesLayoutOnly: Bool {
-    if case .inPlace(let functional) = implementation, case .view = functional.implementation { true } else { false }
+    switch implementation {
+    case .inPlace(let functional): if case .view = functional.implementation { true } else { false }
+    case .setStorage: true
+    default: false
+    }
   }
 
   /// Whether a call is the calls that it makes: no node of a graph, and nothing with a derivative.
@@ -345,7 +351,7 @@ extension OperatorSchema {
   }
 
   /// The arguments with omitted trailing ones filled in by their defaults.
-  func filled(_ arguments: [Value]) throws -> [Value] {
+  package func filled<Reference>(_ arguments: [Argument<Reference>]) throws -> [Argument<Reference>] {
     if arguments.count == parameters.count { return arguments }
     var result = arguments
     for parameter in parameters.dropFirst(arguments.count) {

@@ -12,6 +12,8 @@ public final class DispatchContext {
   public var isGradEnabled = true
   /// Whether new tensors are kept out of autograd for good.
   public var isInferenceMode = false
+  /// The type that `autocast` computes in where it may; nil outside of it.
+  public package(set) var autocastDType: DType?
   /// Whether autograd sees calls at all.
   package var recordsGradients: Bool { isGradEnabled && !isInferenceMode }
   /// The innermost interceptor, if any; see `DispatchMode`.

@@ -165,7 +165,7 @@ private struct GraphLoweringWriter {
       }
       builder.append(.host(kernel))
       return packed(results, node)
-    case .mutating:
+    case .mutating, .setStorage:
       throw OperatorError(
         .notImplemented, target.name, "writes to its arguments: functionalize the graph before it is lowered")
     case .composite:
