@@ -3,8 +3,9 @@ import GraphIR
 import Partitioning
 import RuntimeWrappers
 
-// Functions of wrapper tensors. Everything up to the partition is as for ordinary tensors, and on outer ones: autograd is. The two
-// halves are unwrapped one by one, so that the backward half can be unwrapped for gradients of another structure, too.
+// Functions of wrapper tensors. Everything up to the partition is as for ordinary tensors, and on outer ones: autograd
+// is. The two halves are unwrapped one by one, so that the backward half can be unwrapped for gradients of another
+// structure, too.
 extension CompilationPipeline {
   func compileUnwrapped(
     _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ joint: JointGraph, _ outside: Outside
@@ -53,8 +54,8 @@ extension CompilationPipeline {
     }
   }
 
-  /// - Throws: `AOTError` where the function writes to a tensor that shares inner memory with another input: the graph on outer
-  ///   tensors does not know that they are one.
+  /// - Throws: `AOTError` where the function writes to a tensor that shares inner memory with another input: the graph
+  ///   on outer tensors does not know that they are one.
   func refuseSharedInnerMemory(_ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta) throws {
     for (position, (facts, info)) in zip(capture.inputs, meta.inputs).enumerated()
     where facts.sharesInnerMemory && info.mutatesData {
