@@ -110,6 +110,7 @@ public struct AOTGraphCapture {
   /// Why eager autograd could not go back from a result of the functional graph; nil where it could.
   public func failure(of result: ViewAndMutationMeta.Result, _ meta: ViewAndMutationMeta) -> AutogradError? {
     switch result {
+    case .token: nil
     case .mutatedInput(let index): inputs[index].failureAfter
     case .output(let index), .outputHistory(let index): outputs[index].failure
     case .intermediateBase(let number):

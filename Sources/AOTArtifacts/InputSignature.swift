@@ -29,7 +29,7 @@ public struct InputSignature: Hashable, Sendable {
     public var startsInside: Bool
     /// The first argument that is the very same tensor; nil for the first one itself.
     public var sameAs: Int?
-    /// The first argument that lies in the same storage, and the offset in elements from it; nil where none does.
+    /// The first argument that lies in the same storage, and the offset in bytes from it; nil where none does.
     public var overlap: Overlap?
     /// What the tensor is made of; nil for an ordinary tensor.
     public var subclass: SubclassMeta?
@@ -54,13 +54,21 @@ public struct InputSignature: Hashable, Sendable {
 
     /// What is relied on about the base of a view.
     public struct Base: Hashable, Sendable {
-      public var layout: Layout
+      public var sizes: [SymInt]
+      public var strides: [SymInt]
+      /// In bytes, from the other tensor or the start of the storage.
+      public var offset: Int
       public var requiresGrad: Bool
       public var isLeaf: Bool
       public var subclass: SubclassMeta?
 
-      public init(layout: Layout, requiresGrad: Bool, isLeaf: Bool, subclass: SubclassMeta? = nil) {
-        self.layout = layout
+      public init(
+        sizes: [SymInt], strides: [SymInt], offset: Int, requiresGrad: Bool, isLeaf: Bool,
+        subclass: SubclassMeta? = nil
+      ) {
+        self.sizes = sizes
+        self.strides = strides
+        self.offset = offset
         self.requiresGrad = requiresGrad
         self.isLeaf = isLeaf
         self.subclass = subclass

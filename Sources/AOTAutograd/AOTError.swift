@@ -1,7 +1,8 @@
 import GraphIR
+import Operators
 
 /// Why a function could not be compiled or called.
-public struct AOTError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct AOTError: LocatedError, Hashable, Sendable, CustomStringConvertible {
   public enum Code: Hashable, Sendable {
     case tooManyEntries
     case unsupported

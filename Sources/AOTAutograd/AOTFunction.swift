@@ -97,11 +97,22 @@ public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
 
   /// The entry that fits; made, where there is none, by running the closure on stand-ins for the tensors of `input`.
   private func entry(_ flat: FlatInput, _ input: (repeat each Input)) throws -> CompiledEntry<Output> {
-    try table.entry(flat.tensors, flat.constants) { tensors in
+    try table.entry(flat.tensors, flat.constants, naming: { Self.names(of: repeat each input) }) { tensors in
       var next = tensors.makeIterator()
       let replace: (Tensor) -> Tensor = { next.next() ?? $0 }
       return try OutputTree(function.call(repeat (each input).mapTensors(replace)), function.mapOutput)
     }
+  }
+
+  /// Which argument each tensor is, and where in it.
+  private static func names(of input: repeat each Input) -> [GuardFailure.Subject] {
+    var names: [GuardFailure.Subject] = []
+    var position = 0
+    for part in repeat each input {
+      names += part.tensors.map { .argument(position, path: TensorPath.path(of: $0, in: part)) }
+      position += 1
+    }
+    return names
   }
 }
 

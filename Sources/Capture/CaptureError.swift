@@ -1,7 +1,8 @@
 import GraphIR
+import Operators
 
 /// Why a closure could not be captured.
-public struct CaptureError: Error, Hashable, Sendable, CustomStringConvertible {
+public struct CaptureError: LocatedError, Hashable, Sendable, CustomStringConvertible {
   public enum Code: Hashable, Sendable {
     /// The closure gave something that holds no tensors.
     case nonTensorOutput

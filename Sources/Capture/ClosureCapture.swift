@@ -25,9 +25,18 @@ public struct ClosureCapture {
     let fakeArguments = try session.placeholders(for: arguments)
     let context = DispatchContext.current
     let gradMode = context.isGradEnabled
-    defer { context.isGradEnabled = gradMode }
-    let outputs = try session.tracer.recording {
-      try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+    // Regions around the call are no part of the function.
+    let regions = context.recomputeRegions
+    context.recomputeRegions = RecomputeRegions()
+    defer {
+      context.isGradEnabled = gradMode
+      context.recomputeRegions = regions
+    }
+    // Hooks are applied to what the compiled graphs save, not to what the tape saves meanwhile.
+    let outputs = try SavedTensorHooks.with(nil) {
+      try session.tracer.recording {
+        try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+      }
     }
     let gradModeAfter = context.isGradEnabled == gradMode ? nil : context.isGradEnabled
     return try session.finish(outputs, signature: signature, gradModeAfter: gradModeAfter)
@@ -63,10 +72,12 @@ private final class CaptureSession {
               + "call the function inside Generator.use",
             source: SourceLocator.current(fallback: source)))
       }
-      let isGradEnabled = DispatchContext.current.isGradEnabled
+      let context = DispatchContext.current
+      let region = context.recomputeRegions.current
       return NodeMetadata(
-        source: SourceLocator.current(fallback: source), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled
-      )
+        source: SourceLocator.current(fallback: source),
+        gradMode: context.isGradEnabled == startsWithGrad ? nil : context.isGradEnabled, recompute: region?.tag,
+        recomputeRegion: region?.number)
     }
     tracer.liftUnknown = { [unowned self] in try lift($0) }
   }

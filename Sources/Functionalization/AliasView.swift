@@ -19,6 +19,8 @@ final class Memory {
   /// The number of writes so far.
   private(set) var generation = 0
   private(set) var writes = WriteSummary()
+  /// Whether a tensor over the memory was given another layout, which eagerly counts as a write.
+  var hasLayoutChanges = false
 
   init(origin: Origin, eager: TensorMeta) {
     self.origin = origin
@@ -71,6 +73,8 @@ final class AliasView {
 
   private(set) var value: Tensor
   private var generation: Int
+  /// The generation of the memory when the view was made.
+  private let firstGeneration: Int
 
   init(base value: Tensor, memory: Memory) {
     self.memory = memory
@@ -80,6 +84,7 @@ final class AliasView {
     self.cutsHistory = false
     self.value = value
     self.generation = memory.generation
+    self.firstGeneration = memory.generation
   }
 
   /// A view of `parent`, which has just been read.
@@ -91,6 +96,7 @@ final class AliasView {
     self.cutsHistory = cutsHistory
     self.value = value
     self.generation = memory.generation
+    self.firstGeneration = memory.generation
   }
 
   /// Whether autograd does not connect a view with its source.
@@ -100,6 +106,9 @@ final class AliasView {
 
   /// Whether memory was written to since the value was made.
   var isStale: Bool { generation != memory.generation }
+
+  /// Whether memory was written to after the view was made.
+  var isMadeBeforeWrites: Bool { firstGeneration != memory.generation }
 
   /// This view and those it is a view of, as long as the condition holds; the base has no part in it.
   func chain(while condition: (AliasView) -> Bool) -> [AliasView] {

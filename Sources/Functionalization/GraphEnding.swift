@@ -18,10 +18,15 @@ struct GraphEnding {
       replay: interpretation.replay, visible: interpretation.inputValues + interpretation.constantValues)
   }
 
+  /// Returns the tokens of what happened last.
+  mutating func returnTokens() {
+    for (index, token) in interpretation.effects.tokens.enumerated() { append(token, .token(index)) }
+  }
+
   /// Returns the new value of each input that the runtime is to write to.
   mutating func returnMutatedInputs(_ infos: [ViewAndMutationMeta.InputInfo]) throws {
     for (index, info) in infos.enumerated() where info.mutation == .outOfGraph {
-      let base = interpretation.inputs[index].view.base
+      let base = interpretation.inputViews[index]
       let value = try recorder.with(base.memory.writes.last) { try returned.elements(base.value) }
       append(value, .mutated(descriptor(ofInput: index)))
     }
@@ -44,7 +49,7 @@ struct GraphEnding {
     let storages = Set(written.map { ObjectIdentifier(interpretation.inputValues[$0].storage) })
     var copies: [(input: Tensor, value: Tensor, metadata: NodeMetadata)] = []
     for index in written {
-      let base = interpretation.inputs[index].view.base
+      let base = interpretation.inputViews[index]
       let input = interpretation.inputValues[index]
       var metadata = base.memory.writes.last
       metadata.gradMode = false

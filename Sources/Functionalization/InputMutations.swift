@@ -7,18 +7,22 @@ import TensorCore
 struct InputMutations {
   let infos: [ViewAndMutationMeta.InputInfo]
 
-  init(of inputs: [CapturedTensor], _ capture: AOTGraphCapture) throws {
-    infos = try zip(inputs, capture.inputs).map { input, facts in
-      let base = input.view.base
+  /// - Parameter views: What the inputs were when the function started.
+  init(of inputs: [CapturedTensor], from views: [AliasView], _ capture: AOTGraphCapture) throws {
+    infos = try inputs.indices.map { index in
+      let (input, base, facts) = (inputs[index], views[index], capture.inputs[index])
       let writes = base.memory.writes
       var info = ViewAndMutationMeta.InputInfo(
         requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf, requiresGradAfter: facts.requiresGradAfter)
-      if input.view !== base {
+      if input.view.memory !== base.memory {
+        info.storageChange = input.view.metadata.gradMode == false ? .underNoGrad : .tracked
+      } else if input.view !== base {
         info.mutatesMetadata = true
         info.layoutChanges = input.view.steps
         let layout = try input.view.eagerMeta.layout
         info.layoutAfter = layout == base.memory.eager.layout ? nil : layout
       }
+      info.onlyAdvancesVersion = base.memory.hasLayoutChanges && !info.mutatesMetadata && writes.count == 0
       guard writes.count > 0 else { return info }
       info.mutatesData = true
       info.mutationsUnderNoGrad = writes.areAllUnderNoGrad

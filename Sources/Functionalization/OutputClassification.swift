@@ -26,16 +26,15 @@ struct OutputClassification {
   private var baseNumbers: [ObjectIdentifier: Int] = [:]
 
   /// - Parameters:
-  ///   - result: What the captured graph returns.
+  ///   - elements: What the captured graph returns, and what inputs are that were given other memory.
   ///   - facts: Per output, what autograd knows of the eager one.
   ///   - inputs: The tensors that were passed in.
   ///   - recordsGradients: Whether gradients will be taken of the graph.
   init(
-    _ result: CapturedValue, facts: [AOTGraphCapture.OutputFacts], inputs: [CapturedTensor], recordsGradients: Bool
+    _ elements: [CapturedValue], facts: [AOTGraphCapture.OutputFacts], inputs: [CapturedTensor], recordsGradients: Bool
   ) throws {
     self.inputs = inputs
     self.recordsGradients = recordsGradients
-    let elements = result.elements ?? [result]
     for (position, element) in elements.enumerated() {
       guard let tensor = element.reference else { continue }
       if positions[ObjectIdentifier(tensor)] != nil { continue }
@@ -75,9 +74,15 @@ struct OutputClassification {
       if hasOwnHistory { histories.append(Returned(view: view, descriptor: .output(position))) }
       return info(kind, view.steps, hasOwnHistory: hasOwnHistory)
     }
-    if case .input(let index) = view.memory.origin { return regenerated(.aliasOfInput(index)) }
+    if case .input(let index) = view.memory.origin {
+      var alias = regenerated(.aliasOfInput(index))
+      alias.isMadeBeforeWrites = view.isMadeBeforeWrites && !alias.hasOwnHistory
+      return alias
+    }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
-    if siblings.count == 1 || view.parent == nil {
+    // Eagerly, a view that was made with grad mode off requires a gradient since its base does.
+    let sharesRequiring = recordsGradients && facts.requiresGrad && view.steps.contains(where: \.isWithoutGrad)
+    if view.parent == nil || siblings.count == 1 && !sharesRequiring {
       outputs.append(Returned(view: view, descriptor: .output(position)))
       return info(.nonAlias)
     }

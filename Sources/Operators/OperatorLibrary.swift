@@ -24,8 +24,18 @@ public enum OperatorLibrary {
     crossProducts, differences,
     adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
     logarithms, equality, exponentialUnits, shrinkActivations, gatedActivations, binaryLosses, rankingLosses,
-    distributionLosses, distances, pairDistances,
+    distributionLosses, distances, pairDistances, effects,
   ]
+
+  /// The operator of a full name, such as `aten.add.Tensor`.
+  ///
+  /// - Throws: `OperatorError` where there is none.
+  public static func named(_ name: String) throws -> OperatorDefinition {
+    guard let name = OperatorName(name), let definition = table.lookup(name) as? OperatorDefinition else {
+      throw OperatorError(.argument, nil, "there is no operator '\(name)'; names are such as 'aten.add.Tensor'")
+    }
+    return definition
+  }
 
   /// Operators by name, for text forms.
   public static let table: any OperatorTable = Table(operators: definitions(all))
@@ -35,7 +45,7 @@ public enum OperatorLibrary {
   /// - Throws: `OperatorError` where two have one name.
   public static func table(including custom: [OperatorDefinition]) throws -> any OperatorTable {
     var operators = definitions(all)
-    for definition in custom.flatMap(\.withVariants)
+    for definition in custom.flatMap(\.withVariants).flatMap({ [$0] + $0.functionalVariants })
     where operators.updateValue(definition, forKey: definition.name) != nil {
       throw OperatorError(.argument, definition.name, "is defined twice")
     }
@@ -44,7 +54,7 @@ public enum OperatorLibrary {
 
   private static func definitions(_ definitions: [OperatorDefinition]) -> [OperatorName: any Operator] {
     var operators: [OperatorName: any Operator] = [GetItem.shared.name: GetItem.shared]
-    for definition in definitions {
+    for definition in definitions.flatMap({ [$0] + $0.functionalVariants }) {
       let previous = operators.updateValue(definition, forKey: definition.name)
       precondition(previous == nil, "\(definition.name) is defined twice")
     }

@@ -12,6 +12,8 @@ public struct MutationEpilogue: RuntimeWrapper {
   public static let name = "mutation epilogue"
 
   private let steps: [Step]
+  /// Inputs whose memory counts as written to.
+  private let advanced: [Int]
 
   private struct Step {
     let input: Int
@@ -27,12 +29,15 @@ public struct MutationEpilogue: RuntimeWrapper {
         input: index, isSeenByAutograd: !info.mutationsUnderNoGrad,
         hidesFromAutograd: info.mutationsHiddenFromAutograd)
     }
-    if steps.isEmpty { return nil }
+    advanced = meta.inputs.indices.filter { meta.inputs[$0].onlyAdvancesVersion }
+    if steps.isEmpty && advanced.isEmpty { return nil }
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
       try checkWritable(arguments)
+      // Before values are saved for a gradient: they do not change.
+      for input in advanced { arguments[input].reference?.storage.bumpVersion() }
       let results = try inner(arguments)
       for (step, result) in zip(steps, results) {
         guard let input = arguments[step.input].reference, let value = result.reference else { continue }

@@ -16,13 +16,22 @@ public struct OutputRegeneration: RuntimeWrapper {
   /// The outputs whose gradient history comes from a result of its own, in the results' order after the bases.
   private let histories: [Int]
   private let baseCount: Int
+  /// Inputs that are given the memory of the last outputs, which the caller does not see.
+  private let storageChanges: [StorageChange]
   private let layoutChanges: [LayoutChange]
+
+  private struct StorageChange {
+    var input: Int
+    var isUnderNoGrad: Bool
+  }
 
   private struct Output {
     var info: ViewAndMutationMeta.OutputInfo
-    /// Whether it is made once inputs have their final layouts.
-    var isLate = false
+    var moment = Moment.afterWrites
   }
+
+  /// When an output is made. Eager autograd treats a view that was there before a write otherwise than a later one.
+  private enum Moment { case beforeWrites, afterWrites, afterLayoutChanges }
 
   /// nil where every output is the graph's own.
   public init?(_ meta: ViewAndMutationMeta) {
@@ -32,21 +41,25 @@ public struct OutputRegeneration: RuntimeWrapper {
         : LayoutChange(
           input: index, isHidden: info.isLeaf && info.requiresGrad, steps: info.layoutChanges)
     }
+    storageChanges = meta.inputs.enumerated().compactMap { index, info in
+      info.storageChange.map { StorageChange(input: index, isUnderNoGrad: $0 == .underNoGrad) }
+    }
     guard
-      meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty
+      meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty || !storageChanges.isEmpty
         || meta.outputs.contains(where: { $0.kind != .nonAlias || $0.isRequiringLeaf })
     else { return nil }
     outputs = meta.outputs.reduce(into: []) { outputs, info in
       var output = Output(info: info)
       switch info.kind {
       case .aliasOfInput(let input):
+        if info.isMadeBeforeWrites { output.moment = .beforeWrites }
         let changes = meta.inputs[input].layoutChanges
         if !changes.isEmpty, info.views.count > changes.count, info.views.starts(with: changes) {
           output.info.views.removeFirst(changes.count)
-          output.isLate = true
+          output.moment = .afterLayoutChanges
         }
       // A base that is an output itself may come after its views, but is the graph's own.
-      case .aliasOfOutput(let other): output.isLate = other < outputs.count && outputs[other].isLate
+      case .aliasOfOutput(let other): if other < outputs.count { output.moment = outputs[other].moment }
       default: break
       }
       outputs.append(output)
@@ -59,31 +72,40 @@ public struct OutputRegeneration: RuntimeWrapper {
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
       for change in layoutChanges { try change.check(arguments) }
+      var values = [Value](repeating: .none, count: outputs.count)
+      try make(.beforeWrites, &values, arguments, results: [])
       let results = try inner(arguments)
       var kept = results.prefix(keptCount).makeIterator()
-      var values: [Value] = outputs.map { $0.info.kind == .nonAlias ? kept.next() ?? .none : .none }
-      func regenerate(late: Bool) throws {
-        for (index, output) in outputs.enumerated() where output.isLate == late {
-          switch output.info.kind {
-          case .nonAlias: break
-          case .constant(let constant): values[index] = constant.widened()
-          case .isInput(let input): values[index] = arguments[input]
-          case .aliasOfInput(let input): values[index] = try Self.view(output.info, of: arguments[input])
-          case .aliasOfIntermediate(let base): values[index] = try Self.view(output.info, of: results[keptCount + base])
-          case .aliasOfOutput(let other): values[index] = try Self.view(output.info, of: values[other])
-          }
-        }
-      }
-      try regenerate(late: false)
+      for index in outputs.indices where outputs[index].info.kind == .nonAlias { values[index] = kept.next() ?? .none }
+      try make(.afterWrites, &values, arguments, results: results)
       for change in layoutChanges { try change.make(arguments) }
-      try regenerate(late: true)
+      try make(.afterLayoutChanges, &values, arguments, results: results)
       for (output, result) in zip(histories, results.dropFirst(keptCount + baseCount)) {
         if let edge = try result.reference?.gradientEdge() { values[output].reference?.setHistory(edge) }
       }
       for (output, value) in zip(outputs, values) where output.info.isRequiringLeaf {
         try value.reference?.setRequiresGrad(true)
       }
-      return values
+      if storageChanges.isEmpty { return values }
+      for (change, source) in zip(storageChanges, values.suffix(storageChanges.count)) {
+        let set = { _ = try OperatorLibrary.setSource(arguments[change.input], source) }
+        if change.isUnderNoGrad { try noGrad(set) } else { try set() }
+      }
+      return Array(values.dropLast(storageChanges.count))
+    }
+  }
+
+  /// Makes the outputs of a moment that the graph has not made.
+  private func make(_ moment: Moment, _ values: inout [Value], _ arguments: [Value], results: [Value]) throws {
+    for (index, output) in outputs.enumerated() where output.moment == moment {
+      switch output.info.kind {
+      case .nonAlias: break
+      case .constant(let constant): values[index] = constant.widened()
+      case .isInput(let input): values[index] = arguments[input]
+      case .aliasOfInput(let input): values[index] = try Self.view(output.info, of: arguments[input])
+      case .aliasOfIntermediate(let base): values[index] = try Self.view(output.info, of: results[keptCount + base])
+      case .aliasOfOutput(let other): values[index] = try Self.view(output.info, of: values[other])
+      }
     }
   }
 

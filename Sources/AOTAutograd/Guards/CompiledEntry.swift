@@ -30,10 +30,13 @@ final class CompiledEntry<Output>: @unchecked Sendable {
     }
     guard let tree else { throw AOTError(.unsupported, "the closure was not run", source: source) }
     let captureDuration = clock.now - start
-    let compiled = try CompilationPipeline(configuration).compile(capture)
+    // The casts are in the captured graph.
+    let compiled = try autocast(nil) { () throws in try CompilationPipeline(configuration).compile(capture) }
     var stages = compiled.stages
     stages.captureDuration = captureDuration
     stages.compileDuration = clock.now - start - captureDuration
+    stages.durations[.capture] = captureDuration
+    stages.log(from: source)
     self.guarding = EntryGuard(tensors + capture.closedOver, constants: constants, context: context)
     self.closedOver = capture.closedOver
     self.stages = stages

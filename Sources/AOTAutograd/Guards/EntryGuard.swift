@@ -10,6 +10,9 @@ struct EntryGuard {
   private let constants: [Constant]
   private let isGradEnabled: Bool
   private let isInferenceMode: Bool
+  private let autocastDType: DType?
+  /// What becomes of saved tensors: part of the compiled graphs.
+  private let hooks: SavedTensorHooks?
   private let hasSubclasses: Bool
 
   /// - Parameter tensors: The call's tensors, then the tensors that the closure captured.
@@ -18,6 +21,8 @@ struct EntryGuard {
     self.constants = constants
     self.isGradEnabled = context.isGradEnabled
     self.isInferenceMode = context.isInferenceMode
+    self.autocastDType = context.autocastDType
+    self.hooks = SavedTensorHooks.inUse
     self.hasSubclasses = self.tensors.contains { $0.subclass != nil }
   }
 
@@ -30,7 +35,8 @@ struct EntryGuard {
   /// Whether a call with these arguments may use the entry.
   func accepts(_ tensors: [Tensor], _ closedOver: [Tensor], constants: [Constant], context: DispatchContext) -> Bool {
     guard context.isGradEnabled == isGradEnabled, context.isInferenceMode == isInferenceMode,
-      tensors.count + closedOver.count == self.tensors.count, constants == self.constants
+      tensors.count + closedOver.count == self.tensors.count, constants == self.constants,
+      context.autocastDType == autocastDType, SavedTensorHooks.inUse === hooks
     else { return false }
     let all = closedOver.isEmpty ? tensors : tensors + closedOver
     for position in all.indices where !self.tensors[position].accepts(all[position], at: position, among: all) {
@@ -46,89 +52,43 @@ struct EntryGuard {
     }
   }
 
-  /// The first difference between what the entry was compiled for and a call, in words.
-  func difference(from other: EntryGuard) -> String {
-    if isGradEnabled != other.isGradEnabled { return "grad mode was \(isGradEnabled), is \(other.isGradEnabled)" }
-    if isInferenceMode != other.isInferenceMode {
-      return "inference mode was \(isInferenceMode), is \(other.isInferenceMode)"
+  /// What a call differs in from what the entry was compiled for.
+  ///
+  /// - Parameter arguments: Says which argument each of the call's tensors is.
+  func failures(of called: EntryGuard, naming arguments: [GuardFailure.Subject]) -> [GuardFailure] {
+    var failures: [GuardFailure] = []
+    func compare(_ fact: GuardFailure.Fact, _ compiled: String, _ called: String) {
+      if compiled != called {
+        failures.append(.init(subject: .call, fact: fact, compiled: compiled, called: called))
+      }
     }
-    if constants != other.constants { return "an argument that is no tensor changed, or the structure of one" }
-    for (position, (mine, theirs)) in zip(tensors, other.tensors).enumerated() where mine != theirs {
-      return "tensor \(position) was \(mine), is \(theirs)"
+    compare(.gradMode, isGradEnabled ? "on" : "off", called.isGradEnabled ? "on" : "off")
+    compare(.inferenceMode, isInferenceMode ? "on" : "off", called.isInferenceMode ? "on" : "off")
+    compare(
+      .autocast, autocastDType.map { "\($0)" } ?? "off", called.autocastDType.map { "\($0)" } ?? "off")
+    if hooks !== called.hooks {
+      failures.append(.init(subject: .call, fact: .savedTensorHooks, compiled: "others", called: "these"))
     }
-    return "the number of tensors was \(tensors.count), is \(other.tensors.count)"
-  }
-}
-
-extension InputSignature.TensorGuard {
-  init(_ tensor: Tensor, at position: Int, among all: [Tensor]) {
-    let shared = Self.sharing(tensor, at: position, among: all)
-    let isSame = shared.map { all[$0] === tensor } ?? false
-    self.init(
-      dtype: tensor.dtype, sizes: tensor.sizes, strides: tensor.strides, device: tensor.device,
-      requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, isInference: tensor.isInference,
-      startsInside: tensor.startsInside,
-      sameAs: isSame ? shared : nil,
-      overlap: isSame ? nil : shared.map { Overlap(tensor, with: $0, all[$0]) },
-      subclass: SubclassMeta(tensor), innerOverlap: Self.innerOverlap(of: tensor, at: position, among: all))
-  }
-
-  /// Whether a tensor is an ordinary one, or of the subclass, metadata and structure, as this asks.
-  private func isMadeAs(_ tensor: Tensor) -> Bool { subclass?.describes(tensor) ?? (tensor.subclass == nil) }
-
-  /// The first tensor before this one that shares memory with it through inner tensors alone.
-  static func innerOverlap(of tensor: Tensor, at position: Int, among all: [Tensor]) -> Int? {
-    all[..<position].firstIndex { tensor.sharesInnerMemory(with: $0) }
-  }
-
-  func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Bool {
-    guard tensor.dtype == dtype, tensor.layout.sizes == sizes, tensor.layout.strides == strides,
-      tensor.device == device, tensor.startsInside == startsInside, tensor.requiresGrad == requiresGrad,
-      tensor.isLeaf == isLeaf, tensor.isInference == isInference, isMadeAs(tensor)
-    else { return false }
-    guard let shared = Self.sharing(tensor, at: position, among: all) else { return sameAs == nil && overlap == nil }
-    if all[shared] === tensor { return sameAs == shared }
-    return overlap == Overlap(tensor, with: shared, all[shared])
-  }
-
-  /// The first tensor before this one in the same storage: the same tensor if it came before.
-  private static func sharing(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Int? {
-    var first: Int?
-    for other in 0..<position where all[other].storage === tensor.storage {
-      if all[other] === tensor { return other }
-      first = first ?? other
+    compare(.constants, "\(constants.map(Self.spelled))", "\(called.constants.map(Self.spelled))")
+    compare(.tensorCount, "\(tensors.count)", "\(called.tensors.count)")
+    guard tensors.count == called.tensors.count else { return failures }
+    func name(_ index: Int) -> GuardFailure.Subject {
+      arguments.indices.contains(index) ? arguments[index] : .captured(index - arguments.count)
     }
-    return first
+    for index in tensors.indices {
+      failures += tensors[index].failures(name(index), of: called.tensors[index], naming: name)
+    }
+    return failures
   }
-}
 
-extension InputSignature.TensorGuard.Overlap {
-  fileprivate init(_ tensor: Tensor, with position: Int, _ other: Tensor) {
-    let (base, otherBase) = (tensor.viewMeta?.base ?? tensor, other.viewMeta?.base ?? other)
-    let offset = other.layout.offset.value
-    let sharesBase = base === otherBase
-    self.init(
-      with: position, offset: tensor.layout.offset.value - (sharesBase ? offset : 0), sharesBase: sharesBase,
-      bases: (sharesBase ? [base] : [otherBase, base]).map {
-        .init(
-          layout: Layout(
-            sizes: $0.sizes, strides: $0.strides,
-            offset: sharesBase ? $0.layout.offset - other.layout.offset : $0.layout.offset),
-          requiresGrad: $0.requiresGrad, isLeaf: $0.isLeaf, subclass: SubclassMeta($0))
-      })
-  }
-}
-
-extension InputSignature.TensorGuard: CustomStringConvertible {
-  public var description: String {
-    var parts = ["\(dtype) \(sizes) strides \(strides) on \(device)"]
-    if startsInside { parts.append("starting inside its storage") }
-    if requiresGrad { parts.append(isLeaf ? "a leaf that requires grad" : "requiring grad") }
-    if isInference { parts.append("made in inference mode") }
-    if let sameAs { parts.append("the same as tensor \(sameAs)") }
-    if let overlap { parts.append("in one storage with tensor \(overlap.with), \(overlap.offset) elements on") }
-    if let subclass { parts.append("a \(subclass)") }
-    if let innerOverlap { parts.append("sharing inner memory with tensor \(innerOverlap)") }
-    return parts.joined(separator: ", ")
+  private static func spelled(_ constant: Constant) -> String {
+    switch constant {
+    case .none: "nil"
+    case .bool(let value): "\(value)"
+    case .int(let value): "\(value)"
+    case .double(let value): "\(value)"
+    case .string(let value): "\"\(value)\""
+    default: "\(constant)"
+    }
   }
 }

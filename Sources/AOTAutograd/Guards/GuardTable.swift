@@ -29,14 +29,26 @@ final class GuardTable<Output>: Sendable {
   }
 
   /// The entry for a call, made where there is none.
+  ///
+  /// - Parameter names: Says which argument each tensor is, for messages.
   func entry(
-    _ tensors: [Tensor], _ constants: [Constant], capturing function: ([Tensor]) throws -> OutputTree<Output>
+    _ tensors: [Tensor], _ constants: [Constant], naming names: () -> [GuardFailure.Subject],
+    capturing function: ([Tensor]) throws -> OutputTree<Output>
   ) throws -> CompiledEntry<Output> {
-    if let entry = find(tensors, constants) { return entry }
+    if let entry = find(tensors, constants) {
+      AOTLog.send(.cache, from: source, .cacheHit(entryCount: entryCount))
+      return entry
+    }
     return try compiling.withLock { _ in
       if let entry = find(tensors, constants) { return entry }
       let known = entries.withLock { $0 }
-      guard known.count < configuration.maximumEntryCount else { throw tooManyEntries(known, tensors, constants) }
+      AOTLog.send(.cache, from: source, .cacheMiss(entryCount: known.count))
+      if !known.isEmpty {
+        AOTLog.send(.recompiles, from: source, .recompile(failures(of: known, tensors, constants, names())))
+      }
+      guard known.count < configuration.maximumEntryCount else {
+        throw tooManyEntries(known, tensors, constants, names())
+      }
       let entry = try CompiledEntry(tensors, constants, configuration, source, capturing: function)
       entries.withLock { $0.insert(entry, at: 0) }
       return entry
@@ -49,15 +61,24 @@ final class GuardTable<Output>: Sendable {
     return known.first { $0.guarding.accepts(tensors, $0.closedOver, constants: constants, context: context) }
   }
 
-  private func tooManyEntries(_ known: [CompiledEntry<Output>], _ tensors: [Tensor], _ constants: [Constant])
-    -> AOTError
-  {
-    let wanted = known.first.map { EntryGuard(tensors + $0.closedOver, constants: constants, context: .current) }
-    let reason = known.first.flatMap { entry in wanted.map { entry.guarding.difference(from: $0) } } ?? ""
+  /// Why a call fits none of the entries.
+  private func failures(
+    of known: [CompiledEntry<Output>], _ tensors: [Tensor], _ constants: [Constant], _ names: [GuardFailure.Subject]
+  ) -> [[GuardFailure]] {
+    known.map { entry in
+      let called = EntryGuard(tensors + entry.closedOver, constants: constants, context: .current)
+      return entry.guarding.failures(of: called, naming: names)
+    }
+  }
+
+  private func tooManyEntries(
+    _ known: [CompiledEntry<Output>], _ tensors: [Tensor], _ constants: [Constant], _ names: [GuardFailure.Subject]
+  ) -> AOTError {
+    let reasons = failures(of: Array(known.prefix(1)), tensors, constants, names).flatMap(\.self)
     return AOTError(
       .tooManyEntries,
       "the function is compiled for \(known.count) signatures already, the most that its configuration allows; "
-        + "compared with the latest one, \(reason)",
+        + "compared with the latest one, \(reasons.map(\.description).joined(separator: "; "))",
       source: source)
   }
 }

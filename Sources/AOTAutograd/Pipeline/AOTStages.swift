@@ -27,4 +27,6 @@ public struct AOTStages: Sendable {
   /// From the captured graph to something that runs, the backward graph's compilation left out: that happens when first
   /// needed.
   public var compileDuration: Duration
+  /// How long each part of the way took, of those that this function went.
+  public var durations: [CompilationPhase: Duration] = [:]
 }

@@ -7,12 +7,14 @@ import RuntimeWrappers
 // is. The two halves are unwrapped one by one, so that the backward half can be unwrapped for gradients of another
 // structure, too.
 extension CompilationPipeline {
-  func compileUnwrapped(
-    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ joint: JointGraph, _ outside: Outside
-  ) throws -> Compiled {
+  /// nil where no gradient can flow.
+  func compileUnwrapped(_ subject: Subject, _ clock: inout PhaseClock) throws -> Compiled? {
+    let (capture, functional) = (subject.capture, subject.functional)
+    let joint = try clock.measure(.differentiate) { try functional.differentiated() }
+    if joint.differentiableOutputs.isEmpty { return nil }
     try verify(joint.module, as: .joint)
-    let partition = try configuration.partitionerInUse.partition(joint)
-    var dense = try joint.module.with(partition.forward).unwrappingSubclasses(inputs: capture.inputs.map(\.structure))
+    let partition = try clock.measure(.partition) { try configuration.partitionerInUse.partition(joint) }
+    var dense = try unwrapped(joint.module.with(partition.forward), capture)
     dense.module = try decomposed(dense.module)
     try verify(dense.module, as: .forward)
     let structures = try dense.results.map { result in
@@ -30,18 +32,26 @@ extension CompilationPipeline {
       try verify(module, as: .backward)
       return module
     }
-    let forward = try compiler(.forward).compile(dense.module, role: .forward)
-    let stack = WrapperStack(
-      outside.capture, functional.meta, syntheticBase: outside.syntheticBase,
-      autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward),
+    let forward = try clock.measure(.compile) { try compiler(.forward).compile(dense.module, role: .forward) }
+    let stack = wrappers(
+      subject, dense.module.graph,
+      autograd: try AutogradJoin(
+        functional, joint, partition, failures: subject.failure, backward: backward, differentiableBackward: nil),
       subclass: SubclassWrapper(dense, resultCount: partition.forwardOutputCount, meta: functional.meta))
-    var stages = stages(outside.capture, functional, stack, workspace: forward.workspaceByteCount)
+    var stages = stages(subject, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph
     stages.forward = dense.module.graph
     stages.backward = backward.dense.module.graph
     stages.savedByteCount = savedByteCount(partition, saved)
     stages.partitionReport = partition.report
+    stages.durations = clock.durations
     return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
+  }
+
+  /// A graph of the function on inner tensors. What it takes besides the function's inputs are ordinary tensors.
+  func unwrapped(_ module: GraphModule, _ capture: AOTGraphCapture) throws -> DenseGraph {
+    let others = module.graph.placeholders.dropFirst(capture.inputs.count)
+    return try module.unwrappingSubclasses(inputs: capture.inputs.map(\.structure) + others.map { _ in nil })
   }
 
   /// Bytes of the inner tensors that the partition saves, each storage of the outer ones once, inputs left out.

@@ -26,6 +26,12 @@ struct TensorLiteral: Decodable, Sendable {
     inner = try [Key.a, .b].compactMap { try object.decodeIfPresent(TensorLiteral.self, forKey: $0) }
   }
 
+  /// Elements in a row.
+  init(_ dtype: DType, _ elements: [Double]) {
+    (self.dtype, self.elements) = (dtype, elements)
+    (sizes, strides, offset, inner) = ([elements.count], nil, nil, [])
+  }
+
   /// Dense where no strides are recorded.
   var layout: Layout {
     strides.map { Layout(sizes: .init(sizes), strides: .init($0), offset: SymInt(offset ?? 0)) }

@@ -76,6 +76,11 @@ struct BackwardPass {
 
   /// - Returns: The gradients that arrived at the edges the pass was restricted to.
   mutating func run() throws -> [Tensor?] {
+    // Gradients are of the types that values have, whatever is cast where the pass is started.
+    try autocast(nil) { () throws in try runUncast() }
+  }
+
+  private mutating func runUncast() throws -> [Tensor?] {
     for index in entries.indices where entries[index].runs {
       for target in entries[index].targets where target >= 0 { entries[target].pending += 1 }
     }

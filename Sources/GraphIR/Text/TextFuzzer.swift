@@ -1,3 +1,5 @@
+import TensorCore
+
 /// Damages graph texts at random and checks that each is read or refused: `aot fuzz` and the tests run it.
 public struct TextFuzzer {
   /// What came of the texts.
@@ -30,7 +32,7 @@ public struct TextFuzzer {
   }
 
   public func run(count: Int, seed: UInt64) -> Report {
-    var random = SplitMix(state: seed)
+    var random = SplitMix(seed: seed)
     var report = Report()
     for _ in 0..<count {
       let text = String(decoding: mutated(&random), as: UTF8.self)
@@ -61,19 +63,4 @@ public struct TextFuzzer {
     }
     return text
   }
-}
-
-private struct SplitMix {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  /// A number from 0 up to the bound; 0 where the bound is.
-  mutating func below(_ bound: Int) -> Int { bound > 0 ? Int(next() % UInt64(bound)) : 0 }
 }

@@ -24,6 +24,16 @@ public enum Dispatcher {
         call.arguments[position] = try call.arguments[position].map { .reference(try mode.lift($0)) }
       }
     }
+    guard let dtype = context.autocastDType else { return try routeCast(call, context) }
+    return try autocast(nil) { () throws in
+      call.arguments = try Autocast.cast(call, to: dtype)
+      guard case .composite(let body) = call.target.implementation else { return try routeCast(call, context) }
+      return try autocast(dtype) { () throws in try body(call) }
+    }
+  }
+
+  private static func routeCast(_ original: OperatorCall, _ context: DispatchContext) throws -> Value {
+    var call = original
     if case .composite(let body) = call.target.implementation { return try body(call) }
     if let rewrite = call.target.argumentRewrite { call.arguments = try rewrite(call) }
     if call.target.mutates, !context.isInferenceMode { try refuseInferenceTensors(call) }
@@ -88,7 +98,22 @@ public enum Dispatcher {
         if !isFake { try runBody(body, call, results) }
         return results
       }
+    case .setStorage: return .reference(try setStorage(call))
     }
+  }
+
+  private static func setStorage(_ call: OperatorCall) throws -> Tensor {
+    let (tensor, source) = (try call.tensor(0), try call.tensor(1))
+    guard tensor.dtype == source.dtype, tensor.device == source.device else {
+      throw OperatorError(
+        .dtype, call.target.name,
+        "a \(tensor.dtype) tensor on \(tensor.device) cannot get the memory of a \(source.dtype) one on \(source.device)"
+      )
+    }
+    tensor.storage = source.storage
+    tensor.layout = source.layout
+    tensor.viewMeta = nil
+    return tensor
   }
 
   /// Runs an operator's own code, out of autograd's sight: autograd has the operator's derivative.

@@ -20,13 +20,20 @@ enum InPlaceExecution {
     switch functional.implementation {
     case .kernel(let rule, _), .host(let rule, _): shape = rule
     case .view(let rule): return changeLayout(of: destination, to: try rule(functionalCall)[0], functional, call)
-    case .copy, .inPlace, .mutating, .composite:
+    case .copy, .inPlace, .mutating, .setStorage, .composite:
       throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
     }
     guard let meta = try shape(functionalCall)[0] else {
       throw OperatorError(.argument, call.target.name, "gives no result to write")
     }
     try check(meta, fits: destination, call)
+    if let position = functional.schema.index(of: "dtype"), meta.dtype != destination.dtype,
+      try call.optionalDType(position) != nil
+    {
+      throw OperatorError(
+        .dtype, call.target.name,
+        "argument 'dtype' is \(meta.dtype), but must be that of the tensor written to, \(destination.dtype)")
+    }
     let isPointwise = functional.traits.contains(.pointwise)
     let needsTemporary = try call.allTensors.dropFirst().contains {
       isPointwise ? try overlapsPartially($0, destination, call) : overlaps($0, destination)
@@ -43,7 +50,7 @@ enum InPlaceExecution {
         let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
         try body(functionalCall, [temporary])
         try EagerKernels.copy(temporary, to: destination)
-      case .view, .copy, .inPlace, .mutating, .composite: break
+      case .view, .copy, .inPlace, .mutating, .setStorage, .composite: break
       }
     }
     destination.storage.bumpVersion()

@@ -1,21 +1,59 @@
 import AOTAutograd
+import Conformance
+import Foundation
 
 /// `aot fuzz`
 enum Fuzz {
-  static let cases = Option("cases", .integer(), default: 10_000, "how many texts to try")
-  static let seed = Option("seed", .integer(atLeast: 0), default: 0, "seed of the damage")
+  enum Backend: String, CaseIterable { case cpu, interpret }
+
+  static let cases = Option("cases", .integer(), default: 10_000, "how many to try")
+  static let seed = Option("seed", .integer(atLeast: 0), default: 0, "decides all cases, together with their numbers")
+  static let first = Option("case", .integer(atLeast: 0), default: 0, "the number of the first case")
+  static let backend = Option("backend", .choice as ValueKind<Backend>, default: .cpu, "what compiles the functions")
+  static let failures = Option("failures", .integer(), default: 10, "stop after so many failures")
+  static let threads = Option(
+    "threads", .integer(), default: ProcessInfo.processInfo.activeProcessorCount, "how many to try at a time")
 
   static let command = Command.group(
     "fuzz", "Looks for inputs that are handled wrongly",
     [
+      .action(
+        "functions", "Compares random functions compiled with what they do eagerly",
+        discussion: """
+          Functions of views, writes in place and computations get leaves, computed tensors and views of them, and are called
+          several times. Elements, aliasing, writes, gradients and errors are compared, also after the caller went on to write
+          to what came out. A case that differs is made as small as it gets, and printed as a graph and as a test in Swift.
+          """,
+        options: [
+          cases.parameter, seed.parameter, first.parameter, backend.parameter, failures.parameter, threads.parameter,
+        ], run: fuzzFunctions),
       .action(
         "text", "Damages graph texts at random and reads them",
         discussion: """
           Every text must be read or refused by an error, and what is read must print and read back as itself. The texts
           begin as the stages of the digits training.
           """,
-        options: [cases.parameter, seed.parameter], run: fuzzText)
+        options: [cases.parameter, seed.parameter], run: fuzzText),
     ])
+
+  private static func fuzzFunctions(_ arguments: ParsedArguments, _ console: Console) throws {
+    let numbers = arguments[first]..<arguments[first] + arguments[cases]
+    let compiler: AOTConfiguration.Compiler = arguments[backend] == .cpu ? .cpu : .interpret
+    console.print("seed \(arguments[seed]), cases \(numbers.lowerBound) to \(numbers.upperBound - 1)")
+    let start = ContinuousClock.now
+    let bar = Locked(ProgressBar(total: numbers.count, on: console))
+    let report = FunctionFuzzer(seed: UInt64(arguments[seed]), compiler: compiler).run(
+      numbers, threadCount: arguments[threads], maximumFailureCount: arguments[failures]
+    ) { report in
+      bar.withLock { $0.update(report.caseCount, "\(report.failures.count) differ, \(report.refusalCount) refused") }
+    }
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    for failure in report.failures { FuzzPrinter.print(failure, console) }
+    FuzzPrinter.print(report, seconds: seconds, console)
+    guard report.failures.isEmpty else {
+      throw DataError(description: "\(report.failures.count) cases differ compiled from what they are eagerly")
+    }
+  }
 
   private static func fuzzText(_ arguments: ParsedArguments, _ console: Console) throws {
     let stages = try ExampleFunctions.digits(.mlp)
