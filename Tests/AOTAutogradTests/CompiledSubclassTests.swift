@@ -204,6 +204,46 @@ final class CompiledSubclassTests: XCTestCase {
     }
   }
 
+  func testEachInnerTensorDrawsItsOwnNumbers() throws {
+    func drawn(_ function: (Tensor) throws -> Tensor) throws -> [Double] {
+      manualSeed(11)
+      return try CallRecord.values(function(pair([4], requiresGrad: true))) + CallRecord.values(Tensor.rand([2]))
+    }
+    let body: (Tensor) throws -> Tensor = { x in try x.dropout(0.5, isTraining: true) + x.randLike() }
+    for (name, configuration) in comparedConfigurations {
+      let function = aotFunction(configuration: configuration, body)
+      XCTAssertEqual(try drawn { try function($0) }, try drawn(body), name)
+    }
+  }
+
+  func testWhatIsRefused() throws {
+    let function = aotFunction { (x: Tensor) in try x * x }
+    let hooks = SavedTensorHooks {
+      [$0]
+    } unpack: {
+      $0[0]
+    }
+    try hooks.use { () throws in
+      XCTAssertThrowsError(try function(pair([2], requiresGrad: true))) {
+        XCTAssertEqual(($0 as? AOTError)?.code, .unsupported)
+      }
+    }
+    let x = try pair([2], requiresGrad: true)
+    XCTAssertThrowsError(try grad(of: function(x), with: x, gradient: pair([2]), createGraph: true)) {
+      XCTAssertEqual(($0 as? AutogradError)?.code, .notDifferentiable)
+    }
+    XCTAssertThrowsError(try pair([2]).set_(wave([2])))
+  }
+
+  func testChecksAtRunTime() throws {
+    let function = aotFunction(configuration: .init(debugAssertions: true)) { (x: Tensor, y: Tensor) in
+      try y.mul_(2)
+      return [try x.t(), try x * y]
+    }
+    let results = try function(pair([2, 2], requiresGrad: true), pair([2, 2]))
+    XCTAssertNotNil(results[1].unwrapped(as: TwoTensor.self))
+  }
+
   func testGraphsAreOfInnerTensors() throws {
     let function = aotFunction { (x: Tensor) in try x.tanh() }
     let stages = try function.stages(pair([2], requiresGrad: true))

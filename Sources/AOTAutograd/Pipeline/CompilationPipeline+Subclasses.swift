@@ -1,4 +1,5 @@
 import AOTArtifacts
+import EagerAutograd
 import GraphIR
 import JointTracing
 import Partitioning
@@ -13,6 +14,10 @@ extension CompilationPipeline {
     let (capture, functional) = (subject.capture, subject.functional)
     let joint = try clock.measure(.differentiate) { try functional.differentiated() }
     if joint.differentiableOutputs.isEmpty { return nil }
+    guard SavedTensorHooks.inUse == nil else {
+      throw AOTError(
+        .unsupported, "hooks for saved tensors do not apply to a compiled function of wrapper tensors; call it uncompiled")
+    }
     try verify(joint.module, as: .joint)
     let partition = try clock.measure(.partition) { try configuration.partitionerInUse.partition(joint) }
     var dense = try unwrapped(joint.module.with(partition.forward), capture)

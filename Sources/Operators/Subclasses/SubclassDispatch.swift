@@ -21,7 +21,11 @@ enum SubclassDispatch {
       recordWrites(of: call)
       let fresh = zip(call.target.schema.returns, results).filter { $0.0.alias == nil }.map(\.1)
       return call.target.packedResults(new: fresh, arguments: call.arguments)
-    case .kernel, .host, .copy, .setStorage: return try handled(call)
+    case .setStorage:
+      throw OperatorError(
+        .notImplemented, call.target.name,
+        "cannot give a tensor the memory of another where one is of a wrapper subclass")
+    case .kernel, .host, .copy: return try handled(call)
     }
   }
 
