@@ -2,8 +2,8 @@ import AOTAutograd
 
 /// A pair of tensors of one shape and dtype that stands for a tensor: every operator is applied to both.
 ///
-/// It is the subclass to test with: whatever is forgotten for one of the two shows. An ordinary tensor among the arguments takes
-/// part in both calls.
+/// It is the subclass to test with: whatever is forgotten for one of the two shows. An ordinary tensor among the
+/// arguments takes part in both calls.
 ///
 ///     let pair = try Tensor(wrapping: TwoTensor(a, b))
 ///     let a = pair.unwrapped(as: TwoTensor.self)?.a
@@ -14,7 +14,8 @@ public struct TwoTensor: TensorSubclass {
   public init(_ a: Tensor, _ b: Tensor) throws {
     guard a.sizes == b.sizes, a.dtype == b.dtype, a.device == b.device else {
       throw OperatorError(
-        .argument, nil, "TwoTensor needs two tensors of one shape and dtype, got \(a.dtype) \(a.sizes) and \(b.dtype) \(b.sizes)")
+        .argument, nil,
+        "TwoTensor needs two tensors of one shape and dtype, got \(a.dtype) \(a.sizes) and \(b.dtype) \(b.sizes)")
     }
     (self.a, self.b) = (a, b)
   }
