@@ -10,7 +10,7 @@ public enum Dialect: String, CaseIterable, Hashable, Sendable {
   case joint
   /// As functional, without tangents.
   case forward
-  /// No writing at all; inputs are saved values and tangents.
+  /// As functional, its copies being those of custom functions; inputs are saved values and tangents.
   case backward
 
   /// Checks a module against the dialect, and that it is well-formed.
@@ -27,11 +27,16 @@ public enum Dialect: String, CaseIterable, Hashable, Sendable {
     var sawTangent = false
     for id in graph.placeholders {
       let node = graph[id]
-      switch (self, node.metadata.descriptor) {
+      switch (self, node.metadata.descriptor?.outermost) {
       case (.joint, .tangent), (.backward, .tangent): sawTangent = true
       case (.backward, .saved) where !sawTangent: break
       case (.captured, .input), (.functional, .input), (.joint, .input), (.forward, .input),
-        (.captured, .closedOver), (.functional, .closedOver), (.joint, .closedOver), (.forward, .closedOver):
+        (.captured, .closedOver), (.functional, .closedOver), (.joint, .closedOver), (.forward, .closedOver),
+        (.functional, .token), (.joint, .token), (.forward, .token),
+        (.functional, .randomKey), (.joint, .randomKey), (.forward, .randomKey),
+        (.functional, .randomCounter), (.joint, .randomCounter), (.forward, .randomCounter),
+        (.captured, .syntheticBase), (.functional, .syntheticBase), (.joint, .syntheticBase),
+        (.forward, .syntheticBase):
         if sawTangent { throw refusal(node, "a primal stands after a tangent") }
       case (_, let descriptor):
         throw refusal(node, "an input described as \(descriptor.map { "\($0)" } ?? "nothing") does not belong")
@@ -52,7 +57,7 @@ public enum Dialect: String, CaseIterable, Hashable, Sendable {
       guard let target = node.target else { continue }
       if target.schema.isMutating {
         let destination = node.arguments.first?.reference
-        guard self != .backward, target.name.base == "copy_", destination.map({ graph[$0].isPlaceholder }) == true
+        guard target.name.base == "copy_", destination.map({ graph[$0].isPlaceholder }) == true
         else {
           throw refusal(node, "a call of \(target.name) writes")
         }

@@ -1,5 +1,6 @@
 import EagerAutograd
 import GraphIR
+import Operators
 import TensorCore
 
 /// Stage 1 of the way: a function captured as a graph of ATen calls, views and in-place calls as the user wrote them.
@@ -26,14 +27,56 @@ public struct AOTGraphCapture {
     public var requiresGradAfter: Bool
     /// Why eager autograd could not go back from it then; nil where it could.
     public var failureAfter: AutogradError?
+    /// For an input that shares its storage with others: what autograd knows as its base.
+    public var base: BaseFacts?
+    /// What the tensor is made of; nil for an ordinary tensor.
+    public var subclass: SubclassMeta?
+    /// Whether an inner tensor lies in memory that another input has as well, though the two are no views of one tensor.
+    public var sharesInnerMemory: Bool
 
     public init(
-      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, failureAfter: AutogradError? = nil
+      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, failureAfter: AutogradError? = nil,
+      base: BaseFacts? = nil, subclass: SubclassMeta? = nil, sharesInnerMemory: Bool = false
     ) {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
       self.requiresGradAfter = requiresGradAfter ?? requiresGrad
       self.failureAfter = failureAfter
+      self.base = base
+      self.subclass = subclass
+      self.sharesInnerMemory = sharesInnerMemory
+    }
+
+    /// What the tensor is made of; nil for an ordinary tensor, which its placeholder's metadata describes.
+    public var structure: TensorStructure? { subclass.map { .wrapper($0) } }
+  }
+
+  /// The tensor that an input is a view of, as autograd knows it; the input itself where it is no view.
+  public struct BaseFacts: Hashable, Sendable {
+    /// The first input with this base.
+    public var number: Int
+    public var meta: TensorMeta
+    public var requiresGrad: Bool
+    public var isLeaf: Bool
+    public var requiresGradAfter: Bool
+    public var failureAfter: AutogradError?
+    /// The views that lead from it to the input.
+    public var views: [ViewStep]
+    /// What it is made of; nil for an ordinary tensor.
+    public var subclass: SubclassMeta?
+
+    public init(
+      number: Int, meta: TensorMeta, requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool,
+      failureAfter: AutogradError?, views: [ViewStep], subclass: SubclassMeta? = nil
+    ) {
+      self.number = number
+      self.meta = meta
+      self.requiresGrad = requiresGrad
+      self.isLeaf = isLeaf
+      self.requiresGradAfter = requiresGradAfter
+      self.failureAfter = failureAfter
+      self.views = views
+      self.subclass = subclass
     }
   }
 
@@ -67,8 +110,9 @@ public struct AOTGraphCapture {
   /// Why eager autograd could not go back from a result of the functional graph; nil where it could.
   public func failure(of result: ViewAndMutationMeta.Result, _ meta: ViewAndMutationMeta) -> AutogradError? {
     switch result {
+    case .token: nil
     case .mutatedInput(let index): inputs[index].failureAfter
-    case .output(let index): outputs[index].failure
+    case .output(let index), .outputHistory(let index): outputs[index].failure
     case .intermediateBase(let number):
       zip(meta.outputs, outputs).lazy.compactMap { $0.kind == .aliasOfIntermediate(number) ? $1.failure : nil }.first
     }
@@ -77,5 +121,10 @@ public struct AOTGraphCapture {
   /// Whether calls are to take part in autograd.
   public var needsAutograd: Bool {
     signature.isGradEnabled && !signature.isInferenceMode && inputs.contains(where: \.requiresGrad)
+  }
+
+  /// Whether an input or a constant is of a wrapper subclass.
+  public var usesSubclasses: Bool {
+    inputs.contains { $0.subclass != nil } || module.attributes.values.contains { $0.subclass != nil }
   }
 }

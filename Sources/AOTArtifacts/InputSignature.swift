@@ -31,20 +31,54 @@ public struct InputSignature: Hashable, Sendable {
     public var sameAs: Int?
     /// The first argument that lies in the same storage, and the offset in bytes from it; nil where none does.
     public var overlap: Overlap?
+    /// What the tensor is made of; nil for an ordinary tensor.
+    public var subclass: SubclassMeta?
+    /// The first argument before this one that shares memory with it through inner tensors alone.
+    public var innerOverlap: Int?
 
     public struct Overlap: Hashable, Sendable {
       public var with: Int
       public var offset: Int
+      /// Whether autograd knows both as views of one tensor; where it does not, places in the storage count, not distances.
+      public var sharesBase: Bool
+      /// What the other one, and this one, are views of.
+      public var bases: [Base]
 
-      public init(with: Int, offset: Int) {
+      public init(with: Int, offset: Int, sharesBase: Bool = true, bases: [Base] = []) {
         self.with = with
         self.offset = offset
+        self.sharesBase = sharesBase
+        self.bases = bases
+      }
+    }
+
+    /// What is relied on about the base of a view.
+    public struct Base: Hashable, Sendable {
+      public var sizes: [SymInt]
+      public var strides: [SymInt]
+      /// In bytes, from the other tensor or the start of the storage.
+      public var offset: Int
+      public var requiresGrad: Bool
+      public var isLeaf: Bool
+      public var subclass: SubclassMeta?
+
+      public init(
+        sizes: [SymInt], strides: [SymInt], offset: Int, requiresGrad: Bool, isLeaf: Bool,
+        subclass: SubclassMeta? = nil
+      ) {
+        self.sizes = sizes
+        self.strides = strides
+        self.offset = offset
+        self.requiresGrad = requiresGrad
+        self.isLeaf = isLeaf
+        self.subclass = subclass
       }
     }
 
     public init(
       dtype: DType, sizes: [SymInt], strides: [SymInt], device: Device, requiresGrad: Bool, isLeaf: Bool,
-      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil
+      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil,
+      subclass: SubclassMeta? = nil, innerOverlap: Int? = nil
     ) {
       self.dtype = dtype
       self.sizes = sizes
@@ -56,6 +90,8 @@ public struct InputSignature: Hashable, Sendable {
       self.startsInside = startsInside
       self.sameAs = sameAs
       self.overlap = overlap
+      self.subclass = subclass
+      self.innerOverlap = innerOverlap
     }
   }
 }

@@ -16,9 +16,12 @@ public struct Partition: Sendable {
   public var recomputed: [RecomputedValue]
   /// The proof that the model's costs are least; nil where no cut was sought.
   public var cut: CutSummary?
+  /// Bytes of what hooks keep in the place of the saved tensors; nil without hooks.
+  public var packedByteCount: Int?
 
   /// Bytes that live from the forward to the backward pass because of the partition: each storage once, inputs left out.
   public var savedByteCount: Int {
+    if let packedByteCount { return packedByteCount }
     var storages: Set<String> = []
     return savedTensors.reduce(0) { total, value in
       let isNew = value.origin != .input && value.origin != .viewOfInput && storages.insert(value.storage).inserted

@@ -11,20 +11,29 @@ extension InputSignature.TensorGuard {
     self.init(
       dtype: tensor.dtype, sizes: tensor.sizes, strides: tensor.strides, device: tensor.device,
       requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, isInference: tensor.isInference,
-      startsInside: tensor.layout.offset != 0,
+      startsInside: tensor.startsInside,
       sameAs: isSame ? shared : nil,
-      overlap: isSame ? nil : shared.map { .init(with: $0, offset: tensor.byteOffset - all[$0].byteOffset) })
+      overlap: isSame ? nil : shared.map { Overlap(tensor, with: $0, all[$0]) },
+      subclass: SubclassMeta(tensor), innerOverlap: Self.innerOverlap(of: tensor, at: position, among: all))
+  }
+
+  /// Whether a tensor is an ordinary one, or of the subclass, metadata and structure, as this asks.
+  private func isMadeAs(_ tensor: Tensor) -> Bool { subclass?.describes(tensor) ?? (tensor.subclass == nil) }
+
+  /// The first tensor before this one that shares memory with it through inner tensors alone.
+  public static func innerOverlap(of tensor: Tensor, at position: Int, among all: [Tensor]) -> Int? {
+    all[..<position].firstIndex { tensor.sharesInnerMemory(with: $0) }
   }
 
   /// Whether the same holds of a tensor; found out without allocating.
   public func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Bool {
     guard tensor.dtype == dtype, tensor.layout.sizes == sizes, tensor.layout.strides == strides,
-      tensor.device == device, (tensor.layout.offset != 0) == startsInside, tensor.requiresGrad == requiresGrad,
-      tensor.isLeaf == isLeaf, tensor.isInference == isInference
+      tensor.device == device, tensor.startsInside == startsInside, tensor.requiresGrad == requiresGrad,
+      tensor.isLeaf == isLeaf, tensor.isInference == isInference, isMadeAs(tensor)
     else { return false }
     guard let shared = Self.sharing(tensor, at: position, among: all) else { return sameAs == nil && overlap == nil }
     if all[shared] === tensor { return sameAs == shared }
-    return overlap?.with == shared && overlap?.offset == tensor.byteOffset - all[shared].byteOffset
+    return overlap == Overlap(tensor, with: shared, all[shared])
   }
 
   /// The first tensor before this one in the same storage: the same tensor if it came before.
@@ -35,6 +44,22 @@ extension InputSignature.TensorGuard {
       first = first ?? other
     }
     return first
+  }
+}
+
+extension InputSignature.TensorGuard.Overlap {
+  fileprivate init(_ tensor: Tensor, with position: Int, _ other: Tensor) {
+    let (base, otherBase) = (tensor.viewMeta?.base ?? tensor, other.viewMeta?.base ?? other)
+    let sharesBase = base === otherBase
+    // Where autograd knows no common base, the graph looks at the storage, and places in it count.
+    let start = sharesBase ? other.byteOffset : 0
+    self.init(
+      with: position, offset: tensor.byteOffset - start, sharesBase: sharesBase,
+      bases: (sharesBase ? [base] : [otherBase, base]).map {
+        .init(
+          sizes: $0.sizes, strides: $0.strides, offset: $0.byteOffset - start, requiresGrad: $0.requiresGrad,
+          isLeaf: $0.isLeaf, subclass: SubclassMeta($0))
+      })
   }
 }
 

@@ -8,18 +8,27 @@ import TensorCore
 public struct ViewAndMutationMeta: Hashable, Sendable {
   /// One per input of the function, closed-over tensors last.
   public var inputs: [InputInfo]
-  /// One per output of the function.
+  /// One per output of the function, then one for what each input with a `storageChange` is to be.
   public var outputs: [OutputInfo]
   /// The number of intermediate values that are returned, after the outputs, since outputs are views of them.
   public var intermediateBaseCount: Int
   /// Whether grad mode was changed by the function, and to what.
   public var gradModeAfter: Bool?
+  /// The kinds of the effects that the graph orders by tokens, one per token.
+  public var effects: [EffectKind]
+  /// The number of counters of the random generator that a call takes; nil where the graph has no inputs for them.
+  public var randomBlockCount: Int?
 
-  public init(inputs: [InputInfo], outputs: [OutputInfo], intermediateBaseCount: Int = 0, gradModeAfter: Bool? = nil) {
+  public init(
+    inputs: [InputInfo], outputs: [OutputInfo], intermediateBaseCount: Int = 0, gradModeAfter: Bool? = nil,
+    effects: [EffectKind] = [], randomBlockCount: Int? = nil
+  ) {
     self.inputs = inputs
     self.outputs = outputs
     self.intermediateBaseCount = intermediateBaseCount
     self.gradModeAfter = gradModeAfter
+    self.effects = effects
+    self.randomBlockCount = randomBlockCount
   }
 
   public struct InputInfo: Hashable, Sendable {
@@ -31,6 +40,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
       case outOfGraph
     }
 
+    public enum StorageChange: Hashable, Sendable { case tracked, underNoGrad }
+
     public var requiresGrad: Bool
     public var isLeaf: Bool
     /// Whether it requires a gradient after the call: a write can make it.
@@ -38,6 +49,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var mutatesData: Bool
     /// Whether sizes, strides or offset of the tensor itself were changed, as by `transpose_`.
     public var mutatesMetadata: Bool
+    /// Whether the tensor was given other memory, by `set_`, and autograd saw it.
+    public var storageChange: StorageChange?
     /// Whether every write happened where autograd does not look: through `detach()`.
     public var mutationsHiddenFromAutograd: Bool
     /// Whether every write happened with grad mode off or in inference mode.
@@ -52,7 +65,9 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var mutation: Mutation
 
     public init(
-      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, mutatesData: Bool = false, mutatesMetadata: Bool = false,
+      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, mutatesData: Bool = false,
+      mutatesMetadata: Bool = false,
+      storageChange: StorageChange? = nil,
       mutationsHiddenFromAutograd: Bool = false, mutationsUnderNoGrad: Bool = false, layoutAfter: Layout? = nil,
       layoutChanges: [ViewStep] = [], mutation: Mutation = .none
     ) {
@@ -95,17 +110,22 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var requiresGrad: Bool
     /// Whether it is a leaf that the function itself asked gradients of.
     public var isRequiringLeaf: Bool
+    /// Whether its gradient history is another than that of what it is a view of: the functional graph returns its elements
+    /// for that alone.
+    public var hasOwnHistory: Bool
     /// Whether it is a view of an input that the function made before it wrote to the input for the last time.
     public var isMadeBeforeWrites = false
 
     public init(
-      kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false
+      kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false,
+      hasOwnHistory: Bool = false
     ) {
       self.kind = kind
       self.views = views
       self.meta = meta
       self.requiresGrad = requiresGrad
       self.isRequiringLeaf = isRequiringLeaf
+      self.hasOwnHistory = hasOwnHistory
     }
   }
 }
@@ -113,24 +133,31 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
 extension ViewAndMutationMeta {
   /// Something that the functional graph returns.
   public enum Result: Hashable, Sendable {
+    /// What the last effect of a kind gave.
+    case token(Int)
     /// The new value of an input that is written to outside of the graph.
     case mutatedInput(Int)
     case output(Int)
     case intermediateBase(Int)
+    /// The elements of an output that is made anew as a view, but has another gradient history than what it is a view of.
+    case outputHistory(Int)
   }
 
   /// What the functional graph returns, in order.
   public var results: [Result] {
-    inputs.indices.filter { inputs[$0].mutation == .outOfGraph }.map { .mutatedInput($0) }
+    effects.indices.map { .token($0) }
+      + inputs.indices.filter { inputs[$0].mutation == .outOfGraph }.map { .mutatedInput($0) }
       + outputs.indices.filter { outputs[$0].kind == .nonAlias }.map { .output($0) }
       + (0..<intermediateBaseCount).map { .intermediateBase($0) }
+      + outputs.indices.filter { outputs[$0].hasOwnHistory }.map { .outputHistory($0) }
   }
 
   /// Whether eager autograd gives a result a history.
   public func hasHistory(_ result: Result) -> Bool {
     switch result {
+    case .token: false
     case .mutatedInput(let index): inputs[index].requiresGradAfter
-    case .output(let index): outputs[index].hasHistory
+    case .output(let index), .outputHistory(let index): outputs[index].hasHistory
     case .intermediateBase(let number):
       outputs.contains { $0.kind == .aliasOfIntermediate(number) && $0.hasHistory }
     }

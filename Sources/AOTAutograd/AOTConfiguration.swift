@@ -11,6 +11,8 @@ public struct AOTConfiguration: Sendable {
   /// Which operators are replaced by others before graphs are partitioned and compiled. None need be: the library's own
   /// compilers know every operator.
   public var decompositions: DecompositionTable
+  /// Which saved tensors go through `SavedTensorHooks`.
+  public var savedTensorHooksFilter: SavedTensorHooksFilter
   /// How many signatures a function may be compiled for. A call beyond that throws: a value that changes at every call is
   /// being compiled in.
   public var maximumEntryCount: Int
@@ -20,11 +22,12 @@ public struct AOTConfiguration: Sendable {
 
   public init(
     compiler: Compiler = .cpu, partitioner: PartitionerChoice = .minCut, decompositions: DecompositionTable = .none,
-    maximumEntryCount: Int = 64, debugAssertions: Bool = false
+    savedTensorHooksFilter: SavedTensorHooksFilter = .all, maximumEntryCount: Int = 64, debugAssertions: Bool = false
   ) {
     self.compiler = compiler
     self.partitioner = partitioner
     self.decompositions = decompositions
+    self.savedTensorHooksFilter = savedTensorHooksFilter
     self.maximumEntryCount = maximumEntryCount
     self.debugAssertions = debugAssertions
   }
@@ -47,6 +50,25 @@ public struct AOTConfiguration: Sendable {
     /// Everything that backward needs is saved.
     case `default`
     case custom(any Partitioner)
+  }
+
+  /// Which saved tensors hooks see in a compiled function.
+  public enum SavedTensorHooksFilter: Sendable {
+    /// All, as in an eager one.
+    case all
+    /// Those that are no inputs, nor views of inputs.
+    case noInputs
+    /// Those that nobody but the backward pass will see: no inputs, outputs, or views of either.
+    case donatedOnly
+
+    func accepts(_ value: SavedValue) -> Bool {
+      switch (self, value.origin) {
+      case (.all, _): true
+      case (.noInputs, .input), (.noInputs, .viewOfInput): false
+      case (.noInputs, _): true
+      case (.donatedOnly, let origin): origin == .computed
+      }
+    }
   }
 
   /// The compiler of a graph; nil where functions run uncompiled.

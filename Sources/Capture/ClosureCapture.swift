@@ -25,9 +25,18 @@ public struct ClosureCapture {
     let fakeArguments = try session.placeholders(for: arguments)
     let context = DispatchContext.current
     let gradMode = context.isGradEnabled
-    defer { context.isGradEnabled = gradMode }
-    let outputs = try session.tracer.recording {
-      try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+    // Regions around the call are no part of the function.
+    let regions = context.recomputeRegions
+    context.recomputeRegions = RecomputeRegions()
+    defer {
+      context.isGradEnabled = gradMode
+      context.recomputeRegions = regions
+    }
+    // Hooks are applied to what the compiled graphs save, not to what the tape saves meanwhile.
+    let outputs = try SavedTensorHooks.with(nil) {
+      try session.tracer.recording {
+        try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+      }
     }
     let gradModeAfter = context.isGradEnabled == gradMode ? nil : context.isGradEnabled
     return try session.finish(outputs, signature: signature, gradModeAfter: gradModeAfter)
@@ -63,10 +72,12 @@ private final class CaptureSession {
               + "call the function inside Generator.use",
             source: SourceLocator.current(fallback: source)))
       }
-      let isGradEnabled = DispatchContext.current.isGradEnabled
+      let context = DispatchContext.current
+      let region = context.recomputeRegions.current
       return NodeMetadata(
-        source: SourceLocator.current(fallback: source), gradMode: isGradEnabled == startsWithGrad ? nil : isGradEnabled
-      )
+        source: SourceLocator.current(fallback: source),
+        gradMode: context.isGradEnabled == startsWithGrad ? nil : context.isGradEnabled, recompute: region?.tag,
+        recomputeRegion: region?.number)
     }
     tracer.liftUnknown = { [unowned self] in try lift($0) }
   }
@@ -103,10 +114,22 @@ private final class CaptureSession {
   private func lift(_ tensor: Tensor) throws -> Tensor {
     if let twin = twins[ObjectIdentifier(tensor)] { return twin }
     guard !tensor.isFake else {
-      throw CaptureError(.foreignTensor, "a tensor of another capture is used; it has no value here", source: source)
+      throw CaptureError(
+        .foreignTensor,
+        "a tensor is used that is no value of this capture: one of another capture, or one inside or around a tensor of a "
+          + "wrapper subclass; call operators on the outer tensor, and wrap tensors before the call",
+        source: source)
     }
     if tensor.storage.serial >= firstSerial { return try addConstant(tensor) }
     let shares = inputs.contains { $0.real.storage === tensor.storage }
+    // Offsets were not kept of those that seemed to be alone.
+    guard !shares || inputs.allSatisfy({ $0.real.storage !== tensor.storage || $0.twin.layout == $0.real.layout })
+    else {
+      throw CaptureError(
+        .unsupported,
+        "a captured tensor lies in the storage of an argument that starts inside of it; pass it as an argument, too",
+        source: source)
+    }
     let twin = try addInput(
       tensor, "closed_over\(closedOver.count)", .closedOver(closedOver.count), sharesStorage: shares)
     closedOver.append(tensor)
@@ -115,11 +138,17 @@ private final class CaptureSession {
 
   /// A tensor that the closure made from plain numbers: the same at every call.
   private func addConstant(_ tensor: Tensor) throws -> Tensor {
+    guard tensor.leaves.allSatisfy({ $0.storage.serial >= firstSerial }) else {
+      throw CaptureError(
+        .unsupported, "tensors from outside are wrapped inside a captured function; wrap them before the call",
+        source: source)
+    }
     let path = "constant\(attributes.count)"
     let context = DispatchContext.current
     let value = try context.withMode(nil) { try context.withFakeTensors(false) { try noGrad { try tensor.clone() } } }
     attributes[path] = value
     let twin = try tracer.attribute(path, TensorMeta(value))
+    twin.wrapperMeta = try fakes.wrapperMeta(of: value)
     twins[ObjectIdentifier(tensor)] = twin
     constants.append(tensor)
     return twin
@@ -137,9 +166,13 @@ private final class CaptureSession {
   }
 
   private func facts(_ input: (real: Tensor, twin: Tensor)) throws -> AOTGraphCapture.InputFacts {
-    .init(
+    let sharesStorage = inputs.count { $0.real.storage === input.real.storage } > 1
+    return .init(
       requiresGrad: input.real.requiresGrad, isLeaf: input.real.isLeaf, requiresGradAfter: input.twin.requiresGrad,
-      failureAfter: try input.twin.backwardFailure())
+      failureAfter: try input.twin.backwardFailure(),
+      base: sharesStorage ? try fakes.baseFacts(of: input.real, numberedAmong: inputs.map(\.real)) : nil,
+      subclass: SubclassMeta(input.real),
+      sharesInnerMemory: inputs.contains { $0.real.sharesInnerMemory(with: input.real) })
   }
 
   private func facts(_ output: Value) throws -> AOTGraphCapture.OutputFacts {
@@ -166,7 +199,7 @@ private final class CaptureSession {
 
   /// Calls may differ in where inputs begin in their storage, which only an absolute offset can tell.
   private func refuseAbsoluteOffsets() throws {
-    guard inputs.contains(where: { $0.real.layout.offset != 0 }) else { return }
+    guard inputs.contains(where: { $0.real.startsInside }) else { return }
     for id in tracer.graph.nodes {
       let node = tracer.graph[id]
       if let target = node.target, let position = target.schema.index(of: "storage_offset"),

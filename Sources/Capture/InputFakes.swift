@@ -5,35 +5,105 @@ import Operators
 import TensorCore
 
 /// Makes the fake tensors that stand for real ones while a closure is captured: the same geometry and autograd state, and
-/// memory shared among them as it is among the real ones.
+/// memory and bases shared among them as they are among the real ones.
 struct InputFakes {
   private var storages: [ObjectIdentifier: Storage] = [:]
   private var originals: [Storage] = []
+  private var twins: [ObjectIdentifier: Tensor] = [:]
+  private var originalTensors: [Tensor] = []
 
   /// A fake twin of a real tensor.
   ///
   /// - Parameter sharesStorage: Whether other inputs lie in the same storage: only then do absolute offsets matter.
   mutating func twin(of tensor: Tensor, sharesStorage: Bool) throws -> Tensor {
-    var layout = tensor.layout
-    if !sharesStorage { layout.offset = 0 }
-    let storage =
-      storages[ObjectIdentifier(tensor.storage)]
-      ?? Storage(fakeByteCount: tensor.storage.byteCount, device: tensor.device)
-    storages[ObjectIdentifier(tensor.storage)] = storage
-    originals.append(tensor.storage)
+    if let known = twins[ObjectIdentifier(tensor)] { return known }
+    let storage = twin(of: tensor.storage)
     // What refuses inference tensors must not refuse to give the twin the state that the real tensor has.
     storage.isInference = false
     defer { storage.isInference = tensor.isInference }
-    let leaf = try Tensor(storage: storage, layout: layout, dtype: tensor.dtype)
+    let twin: Tensor
+    if let record = tensor.viewRecord {
+      twin = try view(tensor, record, sharesStorage: sharesStorage)
+    } else {
+      twin = try root(tensor, over: storage)
+    }
+    if !sharesStorage { twin.layout.offset = 0 }
+    twin.wrapperMeta = try wrapperMeta(of: tensor)
+    twins[ObjectIdentifier(tensor)] = twin
+    originalTensors.append(tensor)
+    return twin
+  }
+
+  private mutating func twin(of storage: Storage) -> Storage {
+    if let known = storages[ObjectIdentifier(storage)] { return known }
+    let twin = Storage(fakeByteCount: storage.byteCount, device: storage.device)
+    storages[ObjectIdentifier(storage)] = twin
+    originals.append(storage)
+    return twin
+  }
+
+  /// The twin of a tensor that is no view.
+  private func root(_ tensor: Tensor, over storage: Storage) throws -> Tensor {
+    let leaf = try Tensor(storage: storage, layout: tensor.layout, dtype: tensor.dtype)
     guard tensor.requiresGrad else { return leaf }
     try leaf.setRequiresGrad(true)
     if tensor.isLeaf { return leaf }
-    // A copy of a leaf has a history, as the real tensor has; only that fact matters, so its memory is replaced. A view of
-    // a leaf is one here too: it must not be written to.
-    let isViewOfLeaf = tensor.viewMeta.map { $0.base.requiresGrad && $0.base.isLeaf } ?? false
-    let twin = try enableGrad { try isViewOfLeaf ? leaf.alias() : leaf.clone() }
+    // A copy of a leaf has a history, as the real tensor has; only that fact matters, so its memory is replaced.
+    let twin = try enableGrad { try leaf.clone() }
     twin.storage = storage
-    twin.layout = layout
+    twin.layout = tensor.layout
     return twin
+  }
+
+  /// What a tensor of a wrapper subclass stands for, with fake inner tensors; nil for an ordinary one.
+  mutating func wrapperMeta(of tensor: Tensor) throws -> WrapperMeta? {
+    guard let subclass = tensor.subclass else { return nil }
+    return WrapperRecord(
+      try subclass.mapInnerTensors { inner in
+        let wrapperMeta = try wrapperMeta(of: inner)
+        return Tensor(
+          unchecked: twin(of: inner.storage), layout: inner.layout, dtype: inner.dtype, wrapperMeta: wrapperMeta)
+      })
+  }
+
+  /// The twin of a view: the same view of the twin of its base, so that autograd treats both alike.
+  private mutating func view(_ tensor: Tensor, _ record: ViewRecord, sharesStorage: Bool) throws -> Tensor {
+    let base = try twin(of: record.base, sharesStorage: true)
+    let twin = try enableGrad { try record.steps.applied(to: base) }
+    guard twin.sizes == tensor.sizes, twin.strides == tensor.strides else {
+      // The base has been given another layout since.
+      let place = try enableGrad {
+        try base.asStrided(tensor.sizes, tensor.strides, offset: tensor.layout.offset)
+      }
+      place.viewRecord?.circumstance = record.circumstance
+      return place
+    }
+    twin.viewRecord?.circumstance = record.circumstance
+    if tensor.isRequiringLeaf { try twin.setRequiresGrad(true) }
+    return twin
+  }
+
+  /// What autograd knows as the base of an input, itself where it is no view.
+  func baseFacts(of tensor: Tensor, numberedAmong inputs: [Tensor]) throws -> AOTGraphCapture.BaseFacts? {
+    let base = tensor.viewRecord?.base ?? tensor
+    guard let twin = twins[ObjectIdentifier(base)] else { return nil }
+    return .init(
+      number: inputs.firstIndex { ($0.viewRecord?.base ?? $0) === base } ?? 0, meta: TensorMeta(base),
+      requiresGrad: base.requiresGrad, isLeaf: base.isLeaf, requiresGradAfter: twin.requiresGrad,
+      failureAfter: try twin.backwardFailure(), views: tensor.viewRecord?.steps ?? [], subclass: SubclassMeta(base))
+  }
+}
+
+extension ViewRecord {
+  /// The views that lead from the base to this one.
+  fileprivate var steps: [ViewStep] {
+    var steps: [ViewStep] = []
+    var current: ViewRecord? = self
+    while let record = current {
+      let arguments = record.call.arguments.dropFirst().map { $0.map { _ in Constant.none } }
+      steps.append(ViewStep(target: record.call.target, arguments: arguments, resultIndex: record.resultIndex))
+      current = record.source.viewRecord
+    }
+    return steps.reversed()
   }
 }

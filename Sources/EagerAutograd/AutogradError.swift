@@ -12,6 +12,8 @@ public struct AutogradError: LocatedError, Hashable, Sendable, CustomStringConve
     case modifiedInPlace
     /// The saved values were freed by an earlier backward pass.
     case backwardTwice
+    /// A checkpoint's body did something else when it ran again.
+    case recomputationDiffers
     case notDifferentiable
     /// Gradients were asked of a tensor that does not require them.
     case noGradient

@@ -8,7 +8,11 @@ struct CaptureInterpretation {
   let capture: AOTGraphCapture
   let recorder: FunctionalRecorder
   let replay: ViewReplay
+  let effects: EffectChains
+  let random: RandomStream
   private(set) var inputs: [CapturedTensor] = []
+  /// What the inputs are when the function starts.
+  private(set) var inputViews: [AliasView] = []
   /// What stands in the functional graph for inputs and constants, as they are when it starts.
   private(set) var inputValues: [Tensor] = []
   private(set) var constantValues: [Tensor] = []
@@ -22,23 +26,38 @@ struct CaptureInterpretation {
     self.capture = capture
     self.recorder = recorder
     self.replay = ViewReplay(recorder: recorder)
+    self.effects = EffectChains(capture.module.graph, recorder: recorder)
+    self.random = RandomStream(capture.module.graph, recorder: recorder)
   }
 
   /// Runs every node.
   ///
   /// - Returns: What the captured graph returns.
   mutating func run() throws -> CapturedValue {
-    for id in graph.nodes {
-      let node = graph[id]
-      do {
-        values[id] = try recorder.with(node.metadata) { try value(of: node) }
-      } catch var error as OperatorError {
-        // Where this stage calls an operator is of no interest; where the user did is.
-        error.source = node.metadata.source ?? error.source
-        throw error
-      }
-    }
+    for id in graph.placeholders { try run(id) }
+    // Behind the program's own inputs, in the order in which the wrappers pass them.
+    try effects.addInputs()
+    try random.addInputs()
+    for id in graph.nodes where !graph[id].isPlaceholder { try run(id) }
     return graph.output.flatMap { values[$0] } ?? .tuple([])
+  }
+
+  /// What the inputs are, as tensors of their own, that were given other memory.
+  var inputsWithOtherMemory: [CapturedValue] {
+    Swift.zip(inputs, inputViews).compactMap { input, view in
+      input.view.memory === view.memory ? nil : .reference(CapturedTensor(input.view))
+    }
+  }
+
+  private mutating func run(_ id: NodeID) throws {
+    let node = graph[id]
+    do {
+      values[id] = try recorder.with(node.metadata) { try value(of: node) }
+    } catch var error as OperatorError {
+      // Where this stage calls an operator is of no interest; where the user did is.
+      error.source = node.metadata.source ?? error.source
+      throw error
+    }
   }
 
   private mutating func value(of node: Node) throws -> CapturedValue {
@@ -86,7 +105,8 @@ struct CaptureInterpretation {
     let value = try recorder.placeholder(node.name, facts, descriptor: node.metadata.descriptor ?? .input(index))
     let memory = Memory(origin: .input(index), eager: meta)
     if let storage = meta.storageID {
-      if let other = memoryByStorage[storage] {
+      if let other = memoryByStorage[storage], other.memory.eager.layout.elementRange.overlaps(meta.layout.elementRange)
+      {
         memory.sharedWith = "inputs '\(other.name)' and '\(node.name)'"
         other.memory.sharedWith = other.memory.sharedWith ?? memory.sharedWith
       } else {
@@ -95,6 +115,7 @@ struct CaptureInterpretation {
     }
     let tensor = CapturedTensor(AliasView(base: value, memory: memory))
     inputs.append(tensor)
+    inputViews.append(tensor.view)
     inputValues.append(value)
     return tensor
   }
@@ -124,6 +145,7 @@ struct CaptureInterpretation {
 
   private func call(_ target: OperatorDefinition, _ arguments: [CapturedValue], _ node: Node) throws -> CapturedValue {
     switch target.implementation {
+    case .view where target === OperatorLibrary.withHistory: return .reference(try grafted(arguments))
     case .view: return try view(target, arguments)
     case .inPlace(let functional):
       guard let tensor = arguments[0].reference else {
@@ -140,6 +162,7 @@ struct CaptureInterpretation {
       }
       return .reference(tensor)
     case .mutating: return try mutate(target, arguments, node)
+    case .setStorage: return .reference(try setStorage(target, arguments))
     case .host where target.isCustomFunction: return try customFunction(target, arguments)
     case .kernel, .host, .copy, .composite:
       guard !target.mutates else {
@@ -155,10 +178,18 @@ struct CaptureInterpretation {
     try arguments.map { try $0.map { .reference(try replay.read($0.view)) } }
   }
 
+  /// Calls a functional operator on the arguments as memory is now.
+  private func evaluate(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> Value {
+    let arguments = try read(arguments)
+    if target.traits.contains(.random) { return try random.call(target, arguments) }
+    return target.traits.contains(.effectful)
+      ? try effects.call(target, arguments) : try target.evaluate(arguments)
+  }
+
   private func compute(
     _ target: OperatorDefinition, _ arguments: [CapturedValue], _ node: Node
   ) throws -> CapturedValue {
-    let result = try target.evaluate(read(arguments))
+    let result = try evaluate(target, arguments)
     let sources = arguments.flatMap(\.references)
     return try Self.zip(result, node.metadata.value) { tensor, meta in
       // Some calls give an argument itself where there is nothing to do.
@@ -169,6 +200,18 @@ struct CaptureInterpretation {
       let memory = Memory(origin: .intermediate, eager: meta ?? TensorMeta(tensor))
       return CapturedTensor(AliasView(base: tensor, memory: memory))
     }
+  }
+
+  /// A tensor over the memory of one with the gradient history of another.
+  private func grafted(_ arguments: [CapturedValue]) throws -> CapturedTensor {
+    guard let source = arguments[0].reference?.view, let history = arguments[1].reference?.view else {
+      throw OperatorError(.argument, OperatorLibrary.withHistory.name, "takes two tensors")
+    }
+    let value = try recorder.grafted(replay.read(source), onto: replay.read(history))
+    let step = ViewStep(target: OperatorLibrary.alias, arguments: [], isWithoutGrad: true)
+    let view = AliasView(of: source, step: step, value: value, metadata: recorder.currentMetadata, cutsHistory: true)
+    view.ownsHistory = true
+    return CapturedTensor(view)
   }
 
   /// What a function with a gradient of its own gave: views of what its operators computed, with another history.
@@ -227,6 +270,22 @@ struct CaptureInterpretation {
     return tensors.first.map { .reference($0) } ?? .none
   }
 
+  /// Gives a tensor the memory of another. It keeps its own gradient history.
+  private func setStorage(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> CapturedTensor {
+    guard let tensor = arguments[0].reference, let source = arguments[1].reference?.view else {
+      throw OperatorError(.argument, target.name, "takes two tensors")
+    }
+    let (old, new) = (try replay.read(tensor.view), try replay.read(source))
+    let keepsHistory = old.sizes == new.sizes && old.dtype == new.dtype
+    let step = ViewStep(target: OperatorLibrary.alias, arguments: [], isWithoutGrad: true)
+    let view = AliasView(
+      of: source, step: step, value: keepsHistory ? try recorder.grafted(new, onto: old) : new,
+      metadata: recorder.currentMetadata, cutsHistory: true)
+    view.ownsHistory = true
+    tensor.view = view
+    return tensor
+  }
+
   /// - Throws: `OperatorError` where a write would reach memory that has another name in the graph.
   private func refuseSharedMemory(_ tensor: CapturedTensor, _ node: Node) throws {
     guard let names = tensor.view.memory.sharedWith else { return }
@@ -241,7 +300,7 @@ struct CaptureInterpretation {
   ) throws {
     try refuseSharedMemory(tensor, node)
     let old = try replay.read(tensor.view)
-    guard var new = try functional.evaluate(read(arguments)).reference else {
+    guard var new = try evaluate(functional, arguments).reference else {
       throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")
     }
     new = try new.converted(to: old.dtype)
@@ -266,7 +325,7 @@ struct CaptureInterpretation {
           "writes to an argument (\(index) of those written to) that shares memory with another one; clone one of them")
       }
     }
-    let results = try functional.evaluate(read(arguments)).results
+    let results = try evaluate(functional, arguments).results
     let newCount = results.count - written.count
     for (tensor, value) in Swift.zip(written, results.dropFirst(newCount)) {
       guard let value = value.reference else { continue }

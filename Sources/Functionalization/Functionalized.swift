@@ -19,13 +19,16 @@ extension AOTGraphCapture {
       let result = try interpretation.run()
       let inputs = interpretation.inputs
       let outputs = try OutputClassification(
-        result, facts: self.outputs, inputs: inputs, recordsGradients: needsAutograd)
+        (result.elements ?? [result]) + interpretation.inputsWithOtherMemory, facts: self.outputs, inputs: inputs,
+        recordsGradients: needsAutograd)
       let wantsGradient = self.inputs.map { needsAutograd && $0.requiresGrad }
-      let mutations = try InputMutations(of: inputs, self)
+      let mutations = try InputMutations(of: inputs, from: interpretation.inputViews, self)
 
       var ending = GraphEnding(interpretation, recorder: recorder)
+      ending.returnTokens()
       try ending.returnMutatedInputs(mutations.infos)
       try ending.returnOutputs(outputs.outputs + outputs.intermediateBases)
+      try ending.returnHistories(outputs.histories)
       try ending.copyIntoInputs(mutations.infos)
       try ending.finish()
 
@@ -34,7 +37,8 @@ extension AOTGraphCapture {
       try FunctionalPasses(requiresGrad: wantsGradient).pipeline.run(on: &functional)
       let meta = ViewAndMutationMeta(
         inputs: mutations.infos, outputs: outputs.infos, intermediateBaseCount: outputs.intermediateBases.count,
-        gradModeAfter: gradModeAfter)
+        gradModeAfter: gradModeAfter, effects: interpretation.effects.kinds,
+        randomBlockCount: interpretation.random.blockCount)
       return FunctionalGraph(module: functional, meta: meta)
     }
   }

@@ -18,10 +18,15 @@ struct GraphEnding {
       replay: interpretation.replay, visible: interpretation.inputValues + interpretation.constantValues)
   }
 
+  /// Returns the tokens of what happened last.
+  mutating func returnTokens() {
+    for (index, token) in interpretation.effects.tokens.enumerated() { append(token, .token(index)) }
+  }
+
   /// Returns the new value of each input that the runtime is to write to.
   mutating func returnMutatedInputs(_ infos: [ViewAndMutationMeta.InputInfo]) throws {
     for (index, info) in infos.enumerated() where info.mutation == .outOfGraph {
-      let base = interpretation.inputs[index].view.base
+      let base = interpretation.inputViews[index]
       let value = try recorder.with(base.memory.writes.last) { try returned.elements(base.value) }
       append(value, .mutated(descriptor(ofInput: index)))
     }
@@ -31,13 +36,20 @@ struct GraphEnding {
     for output in outputs { append(try returned.exact(output.view), output.descriptor) }
   }
 
+  /// Returns outputs once more of which only the elements and their gradient history matter.
+  mutating func returnHistories(_ outputs: [OutputClassification.Returned]) throws {
+    for output in outputs {
+      append(try returned.elements(interpretation.replay.read(output.view)), output.descriptor)
+    }
+  }
+
   /// Copies new values into the inputs whose writes stay in the graph. Everything else was computed before.
   mutating func copyIntoInputs(_ infos: [ViewAndMutationMeta.InputInfo]) throws {
     let written = infos.indices.filter { infos[$0].mutation == .inGraph }
     let storages = Set(written.map { ObjectIdentifier(interpretation.inputValues[$0].storage) })
     var copies: [(input: Tensor, value: Tensor, metadata: NodeMetadata)] = []
     for index in written {
-      let base = interpretation.inputs[index].view.base
+      let base = interpretation.inputViews[index]
       let input = interpretation.inputValues[index]
       var metadata = base.memory.writes.last
       metadata.gradMode = false

@@ -7,13 +7,16 @@ import TensorCore
 struct InputMutations {
   let infos: [ViewAndMutationMeta.InputInfo]
 
-  init(of inputs: [CapturedTensor], _ capture: AOTGraphCapture) throws {
-    infos = try zip(inputs, capture.inputs).map { input, facts in
-      let base = input.view.base
+  /// - Parameter views: What the inputs were when the function started.
+  init(of inputs: [CapturedTensor], from views: [AliasView], _ capture: AOTGraphCapture) throws {
+    infos = try inputs.indices.map { index in
+      let (input, base, facts) = (inputs[index], views[index], capture.inputs[index])
       let writes = base.memory.writes
       var info = ViewAndMutationMeta.InputInfo(
         requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf, requiresGradAfter: facts.requiresGradAfter)
-      if input.view !== base {
+      if input.view.memory !== base.memory {
+        info.storageChange = input.view.metadata.gradMode == false ? .underNoGrad : .tracked
+      } else if input.view !== base {
         info.mutatesMetadata = true
         info.layoutChanges = input.view.steps
         let layout = try input.view.eagerMeta.layout

@@ -14,6 +14,8 @@ struct OutputClassification {
   private(set) var infos: [ViewAndMutationMeta.OutputInfo] = []
   private(set) var outputs: [Returned] = []
   private(set) var intermediateBases: [Returned] = []
+  /// Outputs that have another gradient history than what they are views of.
+  private(set) var histories: [Returned] = []
 
   private let inputs: [CapturedTensor]
   private let recordsGradients: Bool
@@ -24,16 +26,15 @@ struct OutputClassification {
   private var baseNumbers: [ObjectIdentifier: Int] = [:]
 
   /// - Parameters:
-  ///   - result: What the captured graph returns.
+  ///   - elements: What the captured graph returns, and what inputs are that were given other memory.
   ///   - facts: Per output, what autograd knows of the eager one.
   ///   - inputs: The tensors that were passed in.
   ///   - recordsGradients: Whether gradients will be taken of the graph.
   init(
-    _ result: CapturedValue, facts: [AOTGraphCapture.OutputFacts], inputs: [CapturedTensor], recordsGradients: Bool
+    _ elements: [CapturedValue], facts: [AOTGraphCapture.OutputFacts], inputs: [CapturedTensor], recordsGradients: Bool
   ) throws {
     self.inputs = inputs
     self.recordsGradients = recordsGradients
-    let elements = result.elements ?? [result]
     for (position, element) in elements.enumerated() {
       guard let tensor = element.reference else { continue }
       if positions[ObjectIdentifier(tensor)] != nil { continue }
@@ -58,16 +59,24 @@ struct OutputClassification {
     let view = tensor.view
     var meta = try view.eagerMeta
     meta.requiresGrad = facts.requiresGrad
-    func info(_ kind: ViewAndMutationMeta.OutputInfo.Kind, _ views: [ViewStep] = []) -> ViewAndMutationMeta.OutputInfo {
+    func info(
+      _ kind: ViewAndMutationMeta.OutputInfo.Kind, _ views: [ViewStep] = [], hasOwnHistory: Bool = false
+    ) -> ViewAndMutationMeta.OutputInfo {
       .init(
-        kind: kind, views: views, meta: meta, requiresGrad: facts.requiresGrad, isRequiringLeaf: facts.isRequiringLeaf)
+        kind: kind, views: views, meta: meta, requiresGrad: facts.requiresGrad,
+        isRequiringLeaf: facts.isRequiringLeaf, hasOwnHistory: hasOwnHistory)
     }
     if let index = inputs.firstIndex(where: { $0 === tensor }) { return info(.isInput(index)) }
     if let first = positions[ObjectIdentifier(tensor)], first < position { return info(.aliasOfOutput(first)) }
+    // A view that is made anew from its base gets the base's gradient history.
+    func regenerated(_ kind: ViewAndMutationMeta.OutputInfo.Kind) -> ViewAndMutationMeta.OutputInfo {
+      let hasOwnHistory = recordsGradients && facts.requiresGrad && view.hasOwnHistory
+      if hasOwnHistory { histories.append(Returned(view: view, descriptor: .output(position))) }
+      return info(kind, view.steps, hasOwnHistory: hasOwnHistory)
+    }
     if case .input(let index) = view.memory.origin {
-      try requireSharedHistory(view, at: position, requiresGrad: facts.requiresGrad)
-      var alias = info(.aliasOfInput(index), view.steps)
-      alias.isMadeBeforeWrites = view.isMadeBeforeWrites
+      var alias = regenerated(.aliasOfInput(index))
+      alias.isMadeBeforeWrites = view.isMadeBeforeWrites && !alias.hasOwnHistory
       return alias
     }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
@@ -77,9 +86,8 @@ struct OutputClassification {
       outputs.append(Returned(view: view, descriptor: .output(position)))
       return info(.nonAlias)
     }
-    try requireSharedHistory(view, at: position, requiresGrad: facts.requiresGrad)
     if let base = siblings.first(where: { $0.view.parent == nil }), let first = positions[ObjectIdentifier(base)] {
-      return info(.aliasOfOutput(first), view.steps)
+      return regenerated(.aliasOfOutput(first))
     }
     let next = intermediateBases.count
     let number = baseNumbers[ObjectIdentifier(view.memory)] ?? next
@@ -87,15 +95,6 @@ struct OutputClassification {
       baseNumbers[ObjectIdentifier(view.memory)] = number
       intermediateBases.append(Returned(view: view.base, descriptor: .intermediateBase(number)))
     }
-    return info(.aliasOfIntermediate(number), view.steps)
-  }
-
-  /// A view that is made anew from its base gets the base's gradient history.
-  private func requireSharedHistory(_ view: AliasView, at position: Int, requiresGrad: Bool) throws {
-    guard recordsGradients, requiresGrad, view.hasOwnHistory else { return }
-    throw OperatorError(
-      .notImplemented, nil,
-      "output \(position) shares memory with a tensor that it was detached from, and was then written to under autograd; return a clone of it",
-      source: view.memory.writes.last.source)
+    return regenerated(.aliasOfIntermediate(number))
   }
 }

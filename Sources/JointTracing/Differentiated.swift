@@ -38,8 +38,13 @@ extension FunctionalGraph {
       sweep.seed(node, with: tangent)
     }
     let gradients = try tracer.recordingBackward {
-      try sweep.run(forwardNodes)
-      return try primals.map { try sweep.gradient(at: $0) }
+      let recorder = BackwardRecorder(tracer)
+      let gradients = try DispatchContext.current.withMode(recorder) {
+        try sweep.run(forwardNodes)
+        return try primals.map { try sweep.gradient(at: $0) }
+      }
+      try sweep.copyIntoPrimals(recorder.written, primals)
+      return gradients
     }
     try tracer.output(
       .tuple(

@@ -58,8 +58,22 @@ struct ReverseSweep {
     return try gradients.dropFirst().reduce(first) { try $0 + $1 }
   }
 
+  /// Ends the backward pass with the writes to inputs that formulas made. Writes to anything else nobody can see.
+  func copyIntoPrimals(_ written: [(tensor: Tensor, value: Tensor)], _ primals: [NodeID]) throws {
+    annotation.metadata = NodeMetadata(isBackward: true)
+    for (tensor, value) in written {
+      if let node = tracer.node(of: tensor), primals.contains(node) { _ = try tensor.copy_(value) }
+    }
+  }
+
   private static func backwardMetadata(of node: Node) -> NodeMetadata {
-    NodeMetadata(source: node.metadata.source, forwardNode: node.name, isBackward: true)
+    var metadata = NodeMetadata(source: node.metadata.source, forwardNode: node.name, isBackward: true)
+    // What a derivative computes from values that are not to be kept is not to be kept in their place.
+    if node.metadata.recompute == .mustRecompute || node.metadata.recompute == .preferRecompute {
+      metadata.recompute = node.metadata.recompute
+      metadata.recomputeRegion = node.metadata.recomputeRegion
+    }
+    return metadata
   }
 
   private mutating func differentiate(_ id: NodeID, _ node: Node, _ target: OperatorDefinition) throws {

@@ -70,9 +70,27 @@ extension LoopKernel {
     }
     guard result.loads.count <= FusionLimit.loads, result.stores.count <= FusionLimit.stores,
       result.locals.count <= FusionLimit.locals,
-      result.readsOnlyWhatItWrites
+      result.readsOnlyWhatItWrites, !result.gathersByReduction
     else { return nil }
     return result
+  }
+
+  /// Whether a reduction tells which element is loaded: indices are checked before anything is computed.
+  private var gathersByReduction: Bool {
+    var reduced: Set<Int> = []
+    func isReduced(_ expression: ScalarExpression) -> Bool {
+      var found = false
+      expression.forEachLeaf { leaf in
+        switch leaf {
+        case .reduced: found = true
+        case .local(let index): found = found || reduced.contains(index)
+        default: break
+        }
+      }
+      return found
+    }
+    for (index, local) in locals.enumerated() where isReduced(local) { reduced.insert(index) }
+    return loads.contains { $0.indirections.contains { isReduced($0.index) } }
   }
 
   /// Whether every load from a buffer that is also stored to reads, at each index, the element stored there.

@@ -19,12 +19,12 @@ public enum OperatorLibrary {
     trigonometric, specialFunctions, floatingPointParts, shifts,
     rmsNorms, instanceNorms, recurrentCells, recurrentLayers, flashAttention, embeddingBags, metadataReads,
     featureDropouts,
-    resizing, unsafeIndexing, randomDistributions, multinomials,
+    resizing, quantization, unsafeIndexing, randomDistributions, multinomials,
     orderStatistics, extremumScans, searches, uniques, matmulComposites, outerProducts, contractions, einsums,
     crossProducts, differences,
     adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
     logarithms, equality, exponentialUnits, shrinkActivations, gatedActivations, binaryLosses, rankingLosses,
-    distributionLosses, distances, pairDistances,
+    distributionLosses, distances, pairDistances, effects,
   ]
 
   /// The operator of a full name, such as `aten.add.Tensor`.
@@ -45,7 +45,7 @@ public enum OperatorLibrary {
   /// - Throws: `OperatorError` where two have one name.
   public static func table(including custom: [OperatorDefinition]) throws -> any OperatorTable {
     var operators = definitions(all)
-    for definition in custom.flatMap(\.withVariants)
+    for definition in custom.flatMap(\.withVariants).flatMap({ [$0] + $0.functionalVariants })
     where operators.updateValue(definition, forKey: definition.name) != nil {
       throw OperatorError(.argument, definition.name, "is defined twice")
     }
@@ -54,7 +54,7 @@ public enum OperatorLibrary {
 
   private static func definitions(_ definitions: [OperatorDefinition]) -> [OperatorName: any Operator] {
     var operators: [OperatorName: any Operator] = [GetItem.shared.name: GetItem.shared]
-    for definition in definitions {
+    for definition in definitions.flatMap({ [$0] + $0.functionalVariants }) {
       let previous = operators.updateValue(definition, forKey: definition.name)
       precondition(previous == nil, "\(definition.name) is defined twice")
     }

@@ -4,8 +4,8 @@ import GraphIR
 /// Splits a joint graph as eager execution would: what the user wrote runs forward, and what backward uses of it is saved.
 ///
 /// The forward graph computes all that depends on no tangent and is not part of a derivative (`NodeMetadata.isBackward`),
-/// unless a forward output needs it. Nothing is recomputed but views, which cost nothing: what they are views of is saved.
-/// A graph with a value that is tagged `mustRecompute` is left to `MinCutPartition`, since saving everything would ignore it.
+/// unless a forward output needs it. Nothing is recomputed but views, which cost nothing: what they are views of is saved; and
+/// what is tagged `mustRecompute`.
 public struct DefaultPartition: Partitioner {
   public let name = "default"
 
@@ -22,9 +22,6 @@ public struct DefaultPartition: Partitioner {
   /// - Throws: `GraphError` where the graph is no joint graph, or where the backward pass uses a value that cannot be saved.
   public func partition(_ joint: Graph, forwardOutputCount: Int) throws(GraphError) -> Partition {
     let joint = try JointStructure(joint, forwardOutputCount: forwardOutputCount)
-    if joint.nodes.indices.contains(where: { joint.tag($0) == .mustRecompute }) {
-      return try MinCutPartition().partition(joint)
-    }
     let runsForward = Self.forwardNodes(joint)
     var isUsed = joint.isReadByBackward
     for position in joint.nodes.indices where joint.isNeededByBackward[position] && !runsForward[position] {
@@ -33,7 +30,8 @@ public struct DefaultPartition: Partitioner {
     var saved: [Int] = []
     for position in joint.nodes.indices.reversed() where isUsed[position] && runsForward[position] {
       if case .getAttribute = joint[position].kind { continue }
-      if joint.isView(position) {
+      let tag = joint.tags[position]
+      if tag == .mustRecompute || (joint.isView(position) && tag != .mustSave) {
         for input in joint.inputs[position] { isUsed[input] = true }
         continue
       }

@@ -88,7 +88,7 @@ struct JointSplitter {
     let node = joint[position]
     let isView = joint.isView(position)
     let reason: RecomputeReason =
-      if isView { .view } else if let tag = joint.tag(position) { .tag(tag) } else if joint.inputs[position].isEmpty {
+      if isView { .view } else if let tag = joint.tags[position] { .tag(tag) } else if joint.inputs[position].isEmpty {
         .constant
       } else { .cheaper }
     return RecomputedValue(

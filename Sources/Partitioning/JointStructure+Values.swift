@@ -40,14 +40,6 @@ extension JointStructure {
     return target.hasEffect ? "\(target.name) has an effect" : "\(target.name) is random"
   }
 
-  /// The tag of a node; a part of a tuple has the tuple's unless it has its own. An input has none: no operator makes it.
-  func tag(_ position: Int) -> RecomputeTag? {
-    if isPlaceholder(position) { return nil }
-    if let tag = self[position].metadata.recompute { return tag }
-    guard target(position) === GetItem.shared, let sequence = inputs[position].first else { return nil }
-    return tag(sequence)
-  }
-
   /// Bytes of memory that keeping the value keeps: for a view, those of what it is a view of. 8 for a number.
   ///
   /// - Throws: `GraphError` where they do not fit into an `Int`.

@@ -25,6 +25,8 @@ struct JointStructure {
   private(set) var isReadByBackward: [Bool]
   /// Whose storage the value has: its own position, or that of what it is a view of.
   private(set) var root: [Int]
+  /// What is to be done about each value, as far as its node says.
+  let tags: [RecomputeTag?]
   /// The first node that writes to the storage of this root.
   private(set) var writer: [Int: Int] = [:]
 
@@ -61,6 +63,7 @@ struct JointStructure {
     self.results = results
     self.forwardOutputCount = forwardOutputCount
     self.positions = positions
+    self.tags = RecomputeTags(nodes.map { graph[$0] }, inputs: inputs).tags
     let none = [Bool](repeating: false, count: nodes.count)
     (isTangent, isForward, isBackward, isNeededByBackward, isReadByBackward) = (none, none, none, none, none)
     root = Array(nodes.indices)
@@ -120,7 +123,8 @@ extension JointStructure {
         guard let alias = parameter.alias, let argument = self[position].argument(index, parameter.name)
         else { continue }
         for base in argument.references.map({ root[self.position($0)] }) {
-          if alias.isWrite, writer[base] == nil { writer[base] = position }
+          // What the backward pass writes itself, it writes when all else is done.
+          if alias.isWrite, writer[base] == nil, !self[position].metadata.isBackward { writer[base] = position }
           if root[position] == position, !returned.isDisjoint(with: alias.sets) { root[position] = base }
         }
       }

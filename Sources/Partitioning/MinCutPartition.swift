@@ -119,7 +119,7 @@ private struct SavingModel {
     guard let first = edges.first, let position = entry.firstIndex(of: network.edges[first].to) else {
       return GraphError(.malformed, "the backward pass needs a value that can be neither saved nor recomputed")
     }
-    let tag = joint.tag(position)
+    let tag = joint.tags[position]
     let recomputing = joint.obstacleToRecomputing(position) ?? "\(bans.reasons[position] ?? .used)"
     let saving = try joint.obstacleToSaving(position) ?? "it is tagged \((tag ?? .mustRecompute).rawValue)"
     var error = joint.error(
@@ -166,12 +166,12 @@ private struct SavingCosts {
   func cost(_ position: Int) throws(GraphError) -> Int64? {
     guard try isSavable(position) else { return nil }
     // What a view is a view of costs the same and serves all its views, so it is saved in their place.
-    let isWanted = joint.tag(position) == .mustSave || joint.tag(position) == .preferSave
+    let isWanted = joint.tags[position] == .mustSave || joint.tags[position] == .preferSave
     if joint.isView(position), !isWanted, try isSavable(joint.root[position]) { return nil }
     return isFree[joint.root[position]] ? 0 : Int64(try joint.pinnedByteCount(position))
   }
 
   private func isSavable(_ position: Int) throws(GraphError) -> Bool {
-    try joint.obstacleToSaving(position) == nil && joint.tag(position) != .mustRecompute
+    try joint.obstacleToSaving(position) == nil && joint.tags[position] != .mustRecompute
   }
 }

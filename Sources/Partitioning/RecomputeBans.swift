@@ -29,14 +29,14 @@ struct RecomputeBans {
     if let target = joint.target(position), !joint.isRepeatable(position) {
       return target.hasEffect ? .effect : .random
     }
-    let tag = joint.tag(position)
+    let tag = joint.tags[position]
     if tag == .mustSave || (tag == .preferSave && !joint.isView(position)) { return tag.map(SaveReason.tag) }
     return nil
   }
 
   /// Bans a value unless it is banned already, tagged, a view (which costs nothing) or a part of a tuple.
   private mutating func ban(_ position: Int, _ reason: SaveReason) {
-    guard reasons[position] == nil, joint.tag(position) == nil, !joint.isView(position),
+    guard reasons[position] == nil, joint.tags[position] == nil, !joint.isView(position),
       let target = joint.target(position), target !== GetItem.shared
     else { return }
     reasons[position] = reason

@@ -25,21 +25,30 @@ public struct AutogradJoin: RuntimeWrapper {
     /// Why eager autograd could not go back from one of them; nil where it could.
     var failures: [AutogradError?]
     /// nil where there are no tangents.
-    var backward: LazyBackward?
+    var backward: (any CompiledBackward)?
+    var differentiableBackward: DifferentiableBackward?
+    /// Primals that are written to: what they were before is gone.
+    var overwrittenInputs: Set<Int> = []
   }
 
-  /// - Parameter functional: What the joint graph was made of.
+  /// - Parameters:
+  ///   - functional: What the joint graph was made of.
+  ///   - failures: Why eager autograd could not go back from a result; nil where it could.
   public init(
-    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, _ joint: JointGraph, _ partition: Partition,
-    backward: LazyBackward
+    _ functional: FunctionalGraph, _ joint: JointGraph, _ partition: Partition,
+    failures: (ViewAndMutationMeta.Result) -> AutogradError?, backward: any CompiledBackward,
+    differentiableBackward: DifferentiableBackward?
   ) throws {
-    var plan = Self.plan(capture, functional, differentiable: joint.differentiableOutputs)
+    var plan = Self.plan(functional, failures, differentiable: joint.differentiableOutputs)
     let graph = joint.module.graph
     let inputs = graph.placeholders
     let gradients = (graph.result.elements ?? []).dropFirst(joint.forwardOutputCount)
     plan.differentiableInputs = gradients.enumerated().compactMap { $1.isNone ? nil : $0 }
     plan.tangentCount = joint.differentiableOutputs.count
     plan.backward = backward
+    plan.differentiableBackward = differentiableBackward
+    plan.overwrittenInputs = Set(
+      functional.meta.inputs.indices.filter { functional.meta.inputs[$0].mutatesData })
     let tangents = inputs.dropFirst(joint.primalCount).compactMap { graph[$0].metadata.tensor }
     guard tangents.count == plan.tangentCount else {
       throw GraphError(.malformed, "a joint graph needs one tangent per differentiable output")
@@ -49,13 +58,13 @@ public struct AutogradJoin: RuntimeWrapper {
   }
 
   /// For a function whose results require gradients that reach no input; nil where none does.
-  public init?(_ capture: AOTGraphCapture, _ functional: FunctionalGraph) {
-    plan = Self.plan(capture, functional, differentiable: [])
+  public init?(_ functional: FunctionalGraph, failures: (ViewAndMutationMeta.Result) -> AutogradError?) {
+    plan = Self.plan(functional, failures, differentiable: [])
     if plan.requiringOutputs.isEmpty { return nil }
   }
 
   private static func plan(
-    _ capture: AOTGraphCapture, _ functional: FunctionalGraph, differentiable: [Int]
+    _ functional: FunctionalGraph, _ failures: (ViewAndMutationMeta.Result) -> AutogradError?, differentiable: [Int]
   ) -> Plan {
     let meta = functional.meta
     let results = meta.results
@@ -68,15 +77,17 @@ public struct AutogradJoin: RuntimeWrapper {
         graph.result.elements?[index].reference.flatMap { graph[metadata: $0].tensor }
           ?? TensorMeta(dtype: .float32, sizes: [])
       },
-      failures: requiring.map { capture.failure(of: results[$0], meta) })
+      failures: requiring.map { failures(results[$0]) })
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { [plan] arguments in
       // Before anything is written: a write may leave a view whose history cannot be followed any more.
       let edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
+      let primals = try plan.savedPrimals(arguments)
       let results = try noGrad { try inner(arguments) }
-      let function = CompiledGradient(plan, saving: results.dropFirst(plan.outputCount), nextEdges: edges)
+      let function = CompiledGradient(
+        plan, saving: results.dropFirst(plan.outputCount), primals: primals, nextEdges: edges)
       for (index, output) in plan.requiringOutputs.enumerated() {
         results[output].reference?.setHistory(GradientEdge(function, inputIndex: index))
       }
@@ -85,19 +96,44 @@ public struct AutogradJoin: RuntimeWrapper {
   }
 }
 
+extension AutogradJoin.Plan {
+  /// A primal as a backward pass that is itself differentiated needs it.
+  enum Primal {
+    case saved(SavedTensor)
+    case overwritten
+    case other(Value)
+  }
+
+  func savedPrimals(_ arguments: [Value]) throws -> [Primal] {
+    guard differentiableBackward != nil else { return [] }
+    return try SavedTensorHooks.with(nil) {
+      try arguments.enumerated().map { index, argument in
+        guard case .reference(let tensor) = argument else { return .other(argument) }
+        if overwrittenInputs.contains(index) { return .overwritten }
+        let edge = tensor.requiresGrad ? try tensor.gradientEdge() : nil
+        return .saved(try SavedTensor(tensor, history: edge.map { .edge($0) } ?? .none, savedBy: nil))
+      }
+    }
+  }
+}
+
 /// The tape's node for a compiled backward graph.
 private final class CompiledGradient: GradientFunction {
   private let plan: AutogradJoin.Plan
   private var saved: [(value: Value, version: Int)]
+  private var primals: [AutogradJoin.Plan.Primal]
   private var isReleased = false
 
-  init(_ plan: AutogradJoin.Plan, saving values: ArraySlice<Value>, nextEdges: [GradientEdge?]) {
+  init(
+    _ plan: AutogradJoin.Plan, saving values: ArraySlice<Value>, primals: [AutogradJoin.Plan.Primal],
+    nextEdges: [GradientEdge?]
+  ) {
     self.plan = plan
+    self.primals = primals
     // Memory is kept, not the tensors themselves: one that is also a result has this function as its history.
     saved = values.map { value in
       guard case .reference(let tensor) = value else { return (value, 0) }
-      let memory = Tensor(unchecked: tensor.storage, layout: tensor.layout, dtype: tensor.dtype)
-      return (.reference(memory), tensor.storage.version)
+      return (.reference(Tensor(sharingMemoryOf: tensor)), tensor.storage.version)
     }
     super.init(nextEdges: nextEdges, inputMetadata: plan.outputMetas)
   }
@@ -107,19 +143,17 @@ private final class CompiledGradient: GradientFunction {
   override func releaseSavedTensors() {
     isReleased = !saved.isEmpty
     saved = []
+    primals = []
   }
 
   override func apply(_ gradients: [Tensor?]) throws -> [Tensor?] {
     for (gradient, failure) in zip(gradients, plan.failures) where gradient != nil { if let failure { throw failure } }
     let tangents = gradients.prefix(plan.tangentCount)
-    guard let backward = plan.backward, tangents.contains(where: { $0 != nil }) else { return nextEdges.map { _ in nil } }
-    guard !isReleased else { throw AutogradError.backwardTwice(nil) }
-    guard !isGradEnabled else {
-      throw AutogradError(
-        .notDifferentiable,
-        "the gradient of a compiled function cannot itself be differentiated yet; call the function uncompiled for createGraph"
-      )
+    guard let backward = plan.backward, tangents.contains(where: { $0 != nil }) else {
+      return nextEdges.map { _ in nil }
     }
+    guard !isReleased else { throw AutogradError.backwardTwice(nil) }
+    if isGradEnabled { return try differentiably(tangents) }
     for (value, version) in saved {
       if let tensor = value.reference, tensor.storage.version != version {
         throw AutogradError(
@@ -129,15 +163,30 @@ private final class CompiledGradient: GradientFunction {
         )
       }
     }
-    let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference(Self.tangent($0, $1)) }
-    let results = try backward.compiled().run(saved.map(\.value) + arguments)
+    let results = try backward.run(saved: saved.map(\.value), tangents: Array(tangents))
     return plan.differentiableInputs.map { results[$0].reference }
   }
 
-  /// A gradient in the layout that the backward graph was compiled for; zeros where none arrived.
-  private static func tangent(_ gradient: Tensor?, _ meta: TensorMeta) throws -> Tensor {
-    if let gradient, gradient.layout == meta.layout, gradient.dtype == meta.dtype { return gradient }
-    let tangent = try Tensor(uninitialized: meta.layout, dtype: meta.dtype, device: meta.device)
-    return try gradient.map { try tangent.copy_($0) } ?? tangent.zero_()
+  /// The gradients as values that autograd can differentiate.
+  private func differentiably(_ tangents: ArraySlice<Tensor?>) throws -> [Tensor?] {
+    guard let backward = plan.differentiableBackward else {
+      throw AutogradError(
+        .notDifferentiable,
+        "the gradient of a compiled function of wrapper subclasses cannot be differentiated; call it uncompiled for createGraph"
+      )
+    }
+    let inputs = try primals.map { primal -> Value in
+      switch primal {
+      case .saved(let tensor): return .reference(try tensor.unpacked(by: self))
+      case .other(let value): return value
+      case .overwritten:
+        throw AutogradError(
+          .modifiedInPlace,
+          "the gradient of a compiled function that wrote to an argument cannot be differentiated: the argument is not what it was"
+        )
+      }
+    }
+    let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference($1.tangent($0)) }
+    return try backward(inputs + arguments).map(\.reference)
   }
 }

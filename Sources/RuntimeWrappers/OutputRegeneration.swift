@@ -13,7 +13,17 @@ public struct OutputRegeneration: RuntimeWrapper {
 
   private let outputs: [Output]
   private let keptCount: Int
+  /// The outputs whose gradient history comes from a result of its own, in the results' order after the bases.
+  private let histories: [Int]
+  private let baseCount: Int
+  /// Inputs that are given the memory of the last outputs, which the caller does not see.
+  private let storageChanges: [StorageChange]
   private let layoutChanges: [LayoutChange]
+
+  private struct StorageChange {
+    var input: Int
+    var isUnderNoGrad: Bool
+  }
 
   private struct Output {
     var info: ViewAndMutationMeta.OutputInfo
@@ -23,13 +33,6 @@ public struct OutputRegeneration: RuntimeWrapper {
   /// When an output is made. Eager autograd treats a view that was there before a write otherwise than a later one.
   private enum Moment { case beforeWrites, afterWrites, afterLayoutChanges }
 
-  private struct LayoutChange {
-    var input: Int
-    /// Whether autograd must not look: it would refuse, so it did not when the function did the same.
-    var isHidden: Bool
-    var steps: [ViewStep]
-  }
-
   /// nil where every output is the graph's own.
   public init?(_ meta: ViewAndMutationMeta) {
     layoutChanges = meta.inputs.enumerated().compactMap { index, info in
@@ -38,8 +41,11 @@ public struct OutputRegeneration: RuntimeWrapper {
         : LayoutChange(
           input: index, isHidden: info.isLeaf && info.requiresGrad, steps: info.layoutChanges)
     }
+    storageChanges = meta.inputs.enumerated().compactMap { index, info in
+      info.storageChange.map { StorageChange(input: index, isUnderNoGrad: $0 == .underNoGrad) }
+    }
     guard
-      meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty
+      meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty || !storageChanges.isEmpty
         || meta.outputs.contains(where: { $0.kind != .nonAlias || $0.isRequiringLeaf })
     else { return nil }
     outputs = meta.outputs.reduce(into: []) { outputs, info in
@@ -59,23 +65,33 @@ public struct OutputRegeneration: RuntimeWrapper {
       outputs.append(output)
     }
     keptCount = meta.outputs.count { $0.kind == .nonAlias }
+    histories = meta.outputs.indices.filter { meta.outputs[$0].hasOwnHistory }
+    baseCount = meta.intermediateBaseCount
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
-      for change in layoutChanges { try Self.check(change, of: arguments[change.input]) }
+      for change in layoutChanges { try change.check(arguments) }
       var values = [Value](repeating: .none, count: outputs.count)
       try make(.beforeWrites, &values, arguments, results: [])
       let results = try inner(arguments)
       var kept = results.prefix(keptCount).makeIterator()
       for index in outputs.indices where outputs[index].info.kind == .nonAlias { values[index] = kept.next() ?? .none }
       try make(.afterWrites, &values, arguments, results: results)
-      for change in layoutChanges { try Self.make(change, of: arguments[change.input]) }
+      for change in layoutChanges { try change.make(arguments) }
       try make(.afterLayoutChanges, &values, arguments, results: results)
+      for (output, result) in zip(histories, results.dropFirst(keptCount + baseCount)) {
+        if let edge = try result.reference?.gradientEdge() { values[output].reference?.setHistory(edge) }
+      }
       for (output, value) in zip(outputs, values) where output.info.isRequiringLeaf {
         try value.reference?.setRequiresGrad(true)
       }
-      return values
+      if storageChanges.isEmpty { return values }
+      for (change, source) in zip(storageChanges, values.suffix(storageChanges.count)) {
+        let set = { _ = try OperatorLibrary.setSource(arguments[change.input], source) }
+        if change.isUnderNoGrad { try noGrad(set) } else { try set() }
+      }
+      return Array(values.dropLast(storageChanges.count))
     }
   }
 
@@ -93,23 +109,11 @@ public struct OutputRegeneration: RuntimeWrapper {
     }
   }
 
-  /// Refuses, before anything is written, what autograd would refuse when the change is made.
-  private static func check(_ change: LayoutChange, of input: Value) throws {
-    guard isGradEnabled, !change.isHidden, let input = input.reference, input.requiresGrad else { return }
-    for step in change.steps { try InPlaceRules.check(input, step.target) }
-  }
-
-  private static func make(_ change: LayoutChange, of input: Value) throws {
-    for step in change.steps {
-      let call = [input] + step.arguments.map { $0.widened() }
-      _ = change.isHidden ? try noGrad { try step.target.inPlace.call(call) } : try step.target.inPlace.call(call)
-    }
-  }
-
   private static func view(_ output: ViewAndMutationMeta.OutputInfo, of base: Value) throws -> Value {
     guard let base = base.reference else {
       throw GraphError(.execution, "an output is a view of something that is no tensor")
     }
+    if output.hasOwnHistory { return .reference(try noGrad { try output.views.applied(to: base) }) }
     return .reference(try output.views.applied(to: base))
   }
 }

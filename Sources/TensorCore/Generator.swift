@@ -17,12 +17,23 @@ public final class Generator: Sendable {
 
   private let state: Locked<State>
 
-  public init(seed: UInt64) { state = Locked(State(key: seed, counter: 0)) }
+  public convenience init(seed: UInt64) { self.init(key: seed, counter: 0) }
+
+  /// A generator whose next draw starts at a counter.
+  package convenience init(key: UInt64, counter: UInt64) { self.init(State(key: key, counter: counter)) }
 
   /// Starts over from a seed.
   public func seed(_ seed: UInt64) {
     state.withLock { $0 = State(key: seed, counter: 0, seedCount: $0.seedCount + 1) }
   }
+
+  /// A generator that gives the numbers which this one will give.
+  package func copy() -> Generator {
+    let state = state.withLock { $0 }
+    return Generator(state)
+  }
+
+  private init(_ state: State) { self.state = Locked(state) }
 
   /// How often the generator was started over.
   package var seedCount: Int { state.withLock { $0.seedCount } }

@@ -7,7 +7,7 @@ import Synchronization
 public final class Storage {
   public let device: Device
   public private(set) var byteCount: Int
-  /// Start of the memory, aligned to 64 bytes if allocated here; nil for a fake storage.
+  /// Start of the memory, aligned to 64 bytes if allocated here; nil for a storage without any.
   public private(set) var baseAddress: UnsafeMutableRawPointer?
   /// The number of writes in place so far. Views of one storage share it; autograd checks it.
   public private(set) var version = 0
@@ -49,10 +49,15 @@ public final class Storage {
   }
 
   /// A storage of a size and an identity, without memory.
-  public init(fakeByteCount: Int, device: Device = .cpu) {
+  public convenience init(fakeByteCount: Int, device: Device = .cpu) {
+    self.init(memorylessByteCount: fakeByteCount, device: device, isFake: true)
+  }
+
+  /// A storage without memory of its own: a fake one, or that of a tensor which wraps others.
+  package init(memorylessByteCount: Int, device: Device, isFake: Bool) {
     self.device = device
-    self.byteCount = fakeByteCount
-    self.isFake = true
+    self.byteCount = memorylessByteCount
+    self.isFake = isFake
     self.deallocator = nil
   }
 

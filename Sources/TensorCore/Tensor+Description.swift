@@ -1,8 +1,10 @@
 extension Tensor: CustomStringConvertible {
   /// The elements, nested by dimension, and the type: `tensor([[1.0, 2.0], [3.0, 4.0]], float32)`.
   ///
-  /// A dimension of more than eight shows its first and last three. A tensor without readable memory shows its sizes alone.
+  /// A dimension of more than eight shows its first and last three. A tensor without readable memory shows its sizes alone, one
+  /// of a wrapper subclass its inner tensors.
   public var description: String {
+    if let wrapperMeta { return wrapperMeta.description }
     guard let base = storage.baseAddress, device.kind == .cpu else {
       return "tensor(\(isFake ? "fake" : "on \(device)"), sizes \(sizes), \(dtype))"
     }

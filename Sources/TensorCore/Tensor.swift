@@ -11,6 +11,8 @@ public final class Tensor {
   package var autogradMeta: AutogradMeta?
   /// How this tensor was made as a view of another; nil for a tensor that is no view.
   package var viewMeta: ViewMeta?
+  /// What a tensor of a wrapper subclass stands for; nil for an ordinary tensor, whose elements are its storage's.
+  package var wrapperMeta: WrapperMeta?
 
   /// A tensor over existing storage.
   ///
@@ -29,10 +31,16 @@ public final class Tensor {
   }
 
   /// A tensor over storage whose layout is known to fit.
-  package init(unchecked storage: Storage, layout: Layout, dtype: DType) {
+  package init(unchecked storage: Storage, layout: Layout, dtype: DType, wrapperMeta: WrapperMeta? = nil) {
     self.storage = storage
     self.layout = layout
     self.dtype = dtype
+    self.wrapperMeta = wrapperMeta
+  }
+
+  /// Another tensor over the same memory, without the history of the first.
+  package convenience init(sharingMemoryOf other: Tensor) {
+    self.init(unchecked: other.storage, layout: other.layout, dtype: other.dtype, wrapperMeta: other.wrapperMeta)
   }
 
   /// A tensor with new, uninitialized memory.
@@ -58,7 +66,7 @@ public final class Tensor {
   /// The sizes as integers.
   public var shape: [Int] { layout.sizes.values }
 
-  /// Address of the element at index zero; nil for a fake tensor.
+  /// Address of the element at index zero; nil for a tensor without memory of its own.
   public var dataAddress: UnsafeMutableRawPointer? {
     storage.baseAddress.map { $0 + layout.offset.value * dtype.byteCount }
   }
@@ -75,4 +83,12 @@ open class ViewMeta {
   public let base: Tensor
 
   public init(base: Tensor) { self.base = base }
+}
+
+/// What a tensor without memory of its own stands for. A tensor only carries it; the layers above subclass it.
+open class WrapperMeta: CustomStringConvertible {
+  public init() {}
+
+  /// What to print in the place of elements.
+  open var description: String { "\(type(of: self))" }
 }

@@ -56,6 +56,10 @@ extension Tensor {
     guard device.kind == .cpu else {
       throw TensorError(.wrongDevice, "elements of a tensor on \(device) were asked for")
     }
+    guard wrapperMeta == nil else {
+      throw TensorError(
+        .noMemory, "a tensor of a wrapper subclass has no elements of its own to read; read those of its inner tensors")
+    }
     guard let base = storage.baseAddress else {
       throw TensorError(.noMemory, "a fake tensor has no elements to read")
     }

@@ -81,7 +81,7 @@ func staged(_ capture: AOTGraphCapture) throws -> RuntimeFunction {
   let joint = capture.needsAutograd ? try functional.differentiated() : nil
   guard let joint, !joint.differentiableOutputs.isEmpty else {
     let run = SendableBox(interpreted(functional.module))
-    return WrapperStack(capture, functional.meta, autograd: nil).wrap { try run.value($0) }
+    return WrapperStack(capture, functional.meta, syntheticBase: nil, autograd: nil).wrap { try run.value($0) }
   }
   try joint.module.validate()
   let partition = try MinCutPartition().partition(joint)
@@ -93,7 +93,8 @@ func staged(_ capture: AOTGraphCapture) throws -> RuntimeFunction {
   let backward = LazyBackward(module(partition.backward), compiler: InterpretingCompiler())
   let run = SendableBox(interpreted(module(partition.forward)))
   return WrapperStack(
-    capture, functional.meta, autograd: try AutogradJoin(joint, partition, backward: backward)
+    capture, functional.meta, syntheticBase: nil,
+    autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward)
   ).wrap { try run.value($0) }
 }
 

@@ -22,15 +22,17 @@ private final class InterpretedGraph: CompiledGraph, @unchecked Sendable {
   var workspaceByteCount: Int? { nil }
 
   func run(_ arguments: [Value]) throws -> [Value] {
-    try noGrad {
-      guard let results = try Interpreter(module).run(arguments).elements else {
-        throw GraphError(.malformed, "a graph to be compiled returns one tuple")
-      }
-      // A view made here is none to autograd: it sees what the graph gives, not how.
-      return results.map { result in
-        result.map {
-          .reference($0.isView ? Tensor(unchecked: $0.storage, layout: $0.layout, dtype: $0.dtype) : $0)
-        }
+    try autocast(nil) { () throws in try noGrad { try interpret(arguments) } }
+  }
+
+  private func interpret(_ arguments: [Value]) throws -> [Value] {
+    guard let results = try Interpreter(module).run(arguments).elements else {
+      throw GraphError(.malformed, "a graph to be compiled returns one tuple")
+    }
+    // A view made here is none to autograd: it sees what the graph gives, not how.
+    return results.map { result in
+      result.map {
+        .reference($0.isView ? Tensor(unchecked: $0.storage, layout: $0.layout, dtype: $0.dtype) : $0)
       }
     }
   }

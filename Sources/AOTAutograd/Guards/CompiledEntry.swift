@@ -30,7 +30,8 @@ final class CompiledEntry<Output>: @unchecked Sendable {
     }
     guard let tree else { throw AOTError(.unsupported, "the closure was not run", source: source) }
     let captureDuration = clock.now - start
-    let compiled = try CompilationPipeline(configuration).compile(capture)
+    // The casts are in the captured graph.
+    let compiled = try autocast(nil) { () throws in try CompilationPipeline(configuration).compile(capture) }
     var stages = compiled.stages
     stages.captureDuration = captureDuration
     stages.compileDuration = clock.now - start - captureDuration

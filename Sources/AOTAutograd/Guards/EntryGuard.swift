@@ -10,6 +10,10 @@ struct EntryGuard {
   private let constants: [Constant]
   private let isGradEnabled: Bool
   private let isInferenceMode: Bool
+  private let autocastDType: DType?
+  /// What becomes of saved tensors: part of the compiled graphs.
+  private let hooks: SavedTensorHooks?
+  private let hasSubclasses: Bool
 
   /// - Parameter tensors: The call's tensors, then the tensors that the closure captured.
   init(_ tensors: [Tensor], constants: [Constant], context: DispatchContext) {
@@ -17,6 +21,9 @@ struct EntryGuard {
     self.constants = constants
     self.isGradEnabled = context.isGradEnabled
     self.isInferenceMode = context.isInferenceMode
+    self.autocastDType = context.autocastDType
+    self.hooks = SavedTensorHooks.inUse
+    self.hasSubclasses = self.tensors.contains { $0.subclass != nil }
   }
 
   var signature: InputSignature {
@@ -28,13 +35,21 @@ struct EntryGuard {
   /// Whether a call with these arguments may use the entry.
   func accepts(_ tensors: [Tensor], _ closedOver: [Tensor], constants: [Constant], context: DispatchContext) -> Bool {
     guard context.isGradEnabled == isGradEnabled, context.isInferenceMode == isInferenceMode,
-      tensors.count + closedOver.count == self.tensors.count, constants == self.constants
+      tensors.count + closedOver.count == self.tensors.count, constants == self.constants,
+      context.autocastDType == autocastDType, SavedTensorHooks.inUse === hooks
     else { return false }
     let all = closedOver.isEmpty ? tensors : tensors + closedOver
     for position in all.indices where !self.tensors[position].accepts(all[position], at: position, among: all) {
       return false
     }
-    return true
+    return !hasSubclasses || innerOverlapsAgree(all)
+  }
+
+  private func innerOverlapsAgree(_ all: [Tensor]) -> Bool {
+    all.indices.allSatisfy { position in
+      InputSignature.TensorGuard.innerOverlap(of: all[position], at: position, among: all)
+        == tensors[position].innerOverlap
+    }
   }
 
   /// What a call differs in from what the entry was compiled for.
@@ -49,6 +64,11 @@ struct EntryGuard {
     }
     compare(.gradMode, isGradEnabled ? "on" : "off", called.isGradEnabled ? "on" : "off")
     compare(.inferenceMode, isInferenceMode ? "on" : "off", called.isInferenceMode ? "on" : "off")
+    compare(
+      .autocast, autocastDType.map { "\($0)" } ?? "off", called.autocastDType.map { "\($0)" } ?? "off")
+    if hooks !== called.hooks {
+      failures.append(.init(subject: .call, fact: .savedTensorHooks, compiled: "others", called: "these"))
+    }
     compare(.constants, "\(constants.map(Self.spelled))", "\(called.constants.map(Self.spelled))")
     compare(.tensorCount, "\(tensors.count)", "\(called.tensors.count)")
     guard tensors.count == called.tensors.count else { return failures }

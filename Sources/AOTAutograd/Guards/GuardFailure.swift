@@ -14,6 +14,10 @@ public struct GuardFailure: Hashable, Sendable, CustomStringConvertible {
     case sharedMemory = "shares memory with"
     case gradMode = "grad mode"
     case inferenceMode = "inference mode"
+    case autocast
+    case savedTensorHooks = "hooks for saved tensors"
+    case subclass
+    case innerMemory = "shares inner memory with"
     /// Numbers, strings and settings, or how tensors are nested.
     case constants = "what is no tensor"
     case tensorCount = "number of tensors"
@@ -57,7 +61,12 @@ extension InputSignature.TensorGuard {
   func failures(
     _ subject: GuardFailure.Subject, of called: Self, naming name: (Int) -> GuardFailure.Subject
   ) -> [GuardFailure] {
-    func spelled(_ overlap: Overlap?) -> String { overlap.map { "\(name($0.with)), \($0.offset) bytes on" } ?? "none" }
+    func spelled(_ overlap: Overlap?) -> String {
+      guard let overlap else { return "none" }
+      let bases = overlap.bases.map { "\($0.sizes) strides \($0.strides) at \($0.offset)" }.joined(separator: " and ")
+      let place = overlap.sharesBase ? "\(overlap.offset) bytes on" : "at byte \(overlap.offset)"
+      return "\(name(overlap.with)), \(place), a view of \(bases)"
+    }
     func spelled(_ index: Int?) -> String { index.map { "\(name($0))" } ?? "none" }
     let facts: [(GuardFailure.Fact, String, String)] = [
       (.dtype, "\(dtype)", "\(called.dtype)"), (.sizes, "\(sizes)", "\(called.sizes)"),
@@ -66,6 +75,8 @@ extension InputSignature.TensorGuard {
       (.requiresGrad, "\(requiresGrad)", "\(called.requiresGrad)"), (.isLeaf, "\(isLeaf)", "\(called.isLeaf)"),
       (.isInference, "\(isInference)", "\(called.isInference)"),
       (.sameTensor, spelled(sameAs), spelled(called.sameAs)), (.sharedMemory, spelled(overlap), spelled(called.overlap)),
+      (.subclass, subclass.map { "\($0)" } ?? "none", called.subclass.map { "\($0)" } ?? "none"),
+      (.innerMemory, spelled(innerOverlap), spelled(called.innerOverlap)),
     ]
     return facts.filter { $0.1 != $0.2 }.map { .init(subject: subject, fact: $0.0, compiled: $0.1, called: $0.2) }
   }

@@ -50,7 +50,8 @@ struct ProgramRun {
     case .call(let call): try run(call)
     case .setGradEnabled(let isEnabled): setGradEnabled(isEnabled)
     case .requireGrad(let reference): try tensor(reference).setRequiresGrad(true)
-    case .beginRegion, .endRegion: break
+    case .beginRegion(let tag): DispatchContext.current.recomputeRegions.push(tag)
+    case .endRegion: DispatchContext.current.recomputeRegions.pop()
     case .gradients(let step): try run(step)
     case .customFunction(let step): try run(step)
     }

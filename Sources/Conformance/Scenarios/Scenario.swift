@@ -111,6 +111,10 @@ struct RecordedStorage: Decodable, Sendable {
   }
 }
 
+extension RecordedStorage {
+  var literal: TensorLiteral { TensorLiteral(dtype, elements) }
+}
+
 /// A tensor over a storage, from which inputs are made; of a subclass, the tensors that it holds.
 struct RecordedLeaf: Decodable, Sendable {
   struct View: Decodable, Sendable {

@@ -1,12 +1,16 @@
 import AOTAutograd
+import EagerAutograd
 import GraphIR
 import TensorCore
 
 /// The function of a scenario, for all of its calls: one compiled function, or the program itself.
 struct ScenarioFunction {
   private let call: (FlatValues) throws -> FlatValues
+  private let hooks: SavedTensorHooks?
 
-  init(_ program: RecordedProgram, _ mode: ReplayMode) {
+  init(_ scenario: Scenario, _ mode: ReplayMode) {
+    let program = scenario.program
+    hooks = scenario.savedTensorHooks.map(SavedTensorHooks.init)
     let body = { (inputs: FlatValues) throws -> FlatValues in
       var known: [ProgramReference: Value] = [:]
       known.name(inputs.values, .input)
@@ -21,7 +25,27 @@ struct ScenarioFunction {
     }
   }
 
-  func callAsFunction(_ inputs: [Value]) throws -> [Value] { try call(FlatValues(values: inputs)).values }
+  func callAsFunction(_ inputs: [Value]) throws -> [Value] {
+    let inputs = FlatValues(values: inputs)
+    return try (hooks.map { hooks in try hooks.use { try call(inputs) } } ?? call(inputs)).values
+  }
+}
+
+extension SavedTensorHooks {
+  /// Recorded hooks: they see floating-point tensors alone.
+  fileprivate convenience init(_ recorded: Scenario.Hooks) {
+    func run(_ program: RecordedProgram, _ tensor: Tensor) throws -> [Tensor] {
+      guard !program.steps.isEmpty else { return [tensor] }
+      var run = ProgramRun(knowing: [ProgramReference(.hooked, 0): .reference(tensor)])
+      return try run.run(program).compactMap(\.reference)
+    }
+    // A second tensor tells what was kept as it is.
+    self.init {
+      $0.dtype.isFloatingPoint ? try run(recorded.pack, $0) : [$0, $0]
+    } unpack: {
+      $0.count == 1 ? try run(recorded.unpack, $0[0])[0] : $0[0]
+    }
+  }
 }
 
 /// A flat list of arguments or results: tensors, numbers, nothing.

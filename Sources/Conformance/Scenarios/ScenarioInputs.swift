@@ -1,5 +1,8 @@
+import AOTAutograd
+import AOTAutogradTesting
 import EagerAutograd
 import GraphIR
+import Operators
 import TensorCore
 
 /// What a call of a scenario is given, made as recorded.
@@ -22,8 +25,8 @@ struct ScenarioInputs {
         guard let storage = known[view.storage] else { throw FactsError("a leaf lies in no storage") }
         return try Tensor(storage: storage, layout: view.layout, dtype: recorded[view.storage].dtype)
       }
-      guard views.count == 1 else { throw FactsError("a leaf of a subclass cannot be made yet") }
-      return leaf.requiresGrad ? try views[0].requiringGrad() : views[0]
+      let tensor = views.count == 2 ? try Tensor(wrapping: TwoTensor(views[0], views[1])) : views[0]
+      return leaf.requiresGrad ? try tensor.requiringGrad() : tensor
     }
     differentiated = leaves.filter(\.requiresGrad)
     var names: [ProgramReference: Value] = [:]
@@ -54,10 +57,15 @@ struct ScenarioInputs {
   private mutating func learnStorages(of call: Scenario.Call) {
     for (value, input) in zip(inputs, call.inputs) {
       if let number = input.storage, let tensor = value.reference, storages[number] == nil {
-        storages[number] = tensor.storage
+        storages[number] = tensor.recordedStorage
       }
     }
   }
 
   var tensors: [Tensor?] { inputs.map(\.reference) }
+}
+
+extension Tensor {
+  /// The storage that is recorded as the tensor's: of a pair, that of its first tensor.
+  var recordedStorage: Storage { unwrapped(as: TwoTensor.self)?.a.recordedStorage ?? storage }
 }

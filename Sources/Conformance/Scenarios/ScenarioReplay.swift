@@ -1,6 +1,7 @@
 import AOTAutograd
 import EagerAutograd
 import GraphIR
+import Operators
 import TensorCore
 
 /// Replays recorded scenarios, eagerly and compiled, and compares all that the format calls required.
@@ -15,15 +16,17 @@ public struct ScenarioReplay {
 
   /// Replays every scenario; each result is given as it comes.
   public func run(_ report: (ReplayResult) -> Void) {
-    for scenario in facts.scenarios {
-      report(ReplayResult(id: scenario.name, operatorName: scenario.family, outcome: outcome(of: scenario)))
+    for entry in facts.entries {
+      let scenario = entry.scenario
+      report(ReplayResult(id: scenario.name, operatorName: scenario.family, outcome: outcome(of: entry)))
     }
   }
 
-  private func outcome(of scenario: Scenario) -> ReplayResult.Outcome {
+  private func outcome(of entry: ScenarioFacts.Entry) -> ReplayResult.Outcome {
+    lazy var exact = Self.exactValues(of: entry)
     for (mode, name) in [(ReplayMode.eager, "eager"), (.compiled(configuration), "compiled")] {
       do {
-        var session = ScenarioSession(scenario, mode)
+        var session = ScenarioSession(entry.scenario, mode, ScenarioComparison(entry.scenario) { exact })
         try session.run()
       } catch var mismatch as Mismatch {
         mismatch.subject = "\(name): \(mismatch.subject)"
@@ -34,30 +37,39 @@ public struct ScenarioReplay {
     }
     return .passed
   }
+
+  private static func exactValues(of entry: ScenarioFacts.Entry) -> ExactValues? {
+    guard let scenario = try? entry.widened() else { return nil }
+    let values = ExactValues()
+    var session = ScenarioSession(scenario, .eager, ScenarioComparison(scenario, recording: values))
+    // What goes wrong in double precision ends the recording, and is no matter of the scenario's.
+    try? session.run()
+    return values
+  }
 }
 
 /// One replay of a scenario.
 private struct ScenarioSession {
   let scenario: Scenario
   let function: ScenarioFunction
-  let comparison: ScenarioComparison
+  var comparison: ScenarioComparison
   var previous: ScenarioInputs?
 
-  init(_ scenario: Scenario, _ mode: ReplayMode) {
+  init(_ scenario: Scenario, _ mode: ReplayMode, _ comparison: ScenarioComparison) {
     self.scenario = scenario
-    function = ScenarioFunction(scenario.program, mode)
-    comparison = ScenarioComparison(scenario)
+    function = ScenarioFunction(scenario, mode)
+    self.comparison = comparison
   }
 
   mutating func run() throws {
-    defer { setGradEnabled(true) }
+    defer {
+      setGradEnabled(true)
+      // A program that threw may have left some open.
+      DispatchContext.current.recomputeRegions = RecomputeRegions()
+    }
     for (number, call) in scenario.calls.enumerated() {
-      do {
-        try run(call)
-      } catch var mismatch as Mismatch {
-        mismatch.subject = "call \(number): \(mismatch.subject)"
-        throw mismatch
-      }
+      comparison.context = "call \(number): "
+      try run(call)
     }
   }
 
@@ -68,30 +80,28 @@ private struct ScenarioSession {
         try ScenarioInputs(call)
       }
     previous = inputs
-    let outputs: [Value]
+    var outputs: [Value] = []
+    let lines: [String]
     do {
-      outputs = try function(inputs.inputs)
+      lines = try EffectOutput.lines { outputs = try function(inputs.inputs) }
     } catch {
       if let expected = call.expected.error { return try comparison.compare(error, with: expected, "the call") }
       // What fails eagerly when gradients are computed may fail before.
       if let expected = call.expected.steps.lazy.compactMap(\.error).first {
         return try comparison.compare(error, with: expected, "the call")
       }
-      throw Mismatch("the call", expected: "a result", got: "the error \"\(error)\"")
+      throw Mismatch("\(comparison.context)the call", expected: "a result", got: "the error \"\(error)\"")
     }
     if let expected = call.expected.error {
-      throw Mismatch("the call", expected: "an error such as \"\(expected.message)\"", got: "none")
+      throw Mismatch("\(comparison.context)the call", expected: "an error such as \"\(expected.message)\"", got: "none")
     }
+    try comparison.compare(lines, with: call.expected.effectLog ?? [])
     try comparison.compare(outputs, inputs, with: call.expected)
     setGradEnabled(true)
     var user = UserSession(scenario, inputs, outputs, comparison)
     for (number, (step, expected)) in zip(call.steps, call.expected.steps).enumerated() {
-      do {
-        try user.run(step, expected)
-      } catch var mismatch as Mismatch {
-        mismatch.subject = "step \(number): \(mismatch.subject)"
-        throw mismatch
-      }
+      user.comparison.context = "\(comparison.context)step \(number): "
+      try user.run(step, expected)
     }
   }
 }
@@ -101,7 +111,7 @@ private struct UserSession {
   let scenario: Scenario
   let inputs: ScenarioInputs
   let outputs: [Value]
-  let comparison: ScenarioComparison
+  var comparison: ScenarioComparison
   var posted: [Value] = []
 
   init(_ scenario: Scenario, _ inputs: ScenarioInputs, _ outputs: [Value], _ comparison: ScenarioComparison) {
@@ -137,12 +147,12 @@ private struct UserSession {
       throw mismatch
     } catch {
       guard let wanted = expected.error else {
-        throw Mismatch("the step", expected: "a result", got: "the error \"\(error)\"")
+        throw Mismatch("\(comparison.context)the step", expected: "a result", got: "the error \"\(error)\"")
       }
       return try comparison.compare(error, with: wanted, "the step")
     }
     if let wanted = expected.error {
-      throw Mismatch("the step", expected: "an error such as \"\(wanted.message)\"", got: "none")
+      throw Mismatch("\(comparison.context)the step", expected: "an error such as \"\(wanted.message)\"", got: "none")
     }
     if let storages = expected.storagesAfter { try comparison.compare(inputs.storages, with: storages) }
   }
@@ -167,7 +177,7 @@ private struct UserSession {
       throw mismatch
     } catch {
       if expected.secondError == nil {
-        throw Mismatch("second gradient", expected: "a result", got: "the error \"\(error)\"")
+        throw Mismatch("\(comparison.context)second gradient", expected: "a result", got: "the error \"\(error)\"")
       }
     }
   }

@@ -1,3 +1,5 @@
+import AOTAutogradTesting
+import Operators
 import TensorCore
 
 /// A tensor written out: its layout, and its elements in row-major order. Two inner tensors where it is of a subclass.
@@ -24,6 +26,12 @@ struct TensorLiteral: Decodable, Sendable {
     inner = try [Key.a, .b].compactMap { try object.decodeIfPresent(TensorLiteral.self, forKey: $0) }
   }
 
+  /// Elements in a row.
+  init(_ dtype: DType, _ elements: [Double]) {
+    (self.dtype, self.elements) = (dtype, elements)
+    (sizes, strides, offset, inner) = ([elements.count], nil, nil, [])
+  }
+
   /// Dense where no strides are recorded.
   var layout: Layout {
     strides.map { Layout(sizes: .init(sizes), strides: .init($0), offset: SymInt(offset ?? 0)) }
@@ -32,6 +40,7 @@ struct TensorLiteral: Decodable, Sendable {
 
   /// A tensor of these elements in memory of its own, in the recorded layout.
   func tensor() throws -> Tensor {
+    if inner.count == 2 { return try Tensor(wrapping: TwoTensor(inner[0].tensor(), inner[1].tensor())) }
     let storage = try Storage(byteCount: layout.requiredByteCount(dtype))
     var next = elements.makeIterator()
     layout.forEachElementIndex { place in

@@ -76,6 +76,11 @@ struct BackwardPass {
 
   /// - Returns: The gradients that arrived at the edges the pass was restricted to.
   mutating func run() throws -> [Tensor?] {
+    // Gradients are of the types that values have, whatever is cast where the pass is started.
+    try autocast(nil) { () throws in try runUncast() }
+  }
+
+  private mutating func runUncast() throws -> [Tensor?] {
     for index in entries.indices where entries[index].runs {
       for target in entries[index].targets where target >= 0 { entries[target].pending += 1 }
     }
@@ -147,13 +152,14 @@ struct BackwardPass {
       return
     }
     entries[index].gradients[input] = nil
-    if Self.isOurs(&sum) { try sum.add_(gradient) } else { sum = try sum + gradient }
+    if gradient.wrapperMeta == nil, Self.isOurs(&sum) { try sum.add_(gradient) } else { sum = try sum + gradient }
     entries[index].gradients[input] = sum
   }
 
   /// Whether nobody else can see the tensor or its memory, so that it may be written to.
   private static func isOurs(_ tensor: inout Tensor) -> Bool {
     !isGradEnabled && DispatchContext.current.mode == nil && tensor.autogradMeta == nil && tensor.viewMeta == nil
+      && tensor.wrapperMeta == nil
       && tensor.layout.isNonOverlappingAndDense && isKnownUniquelyReferenced(&tensor)
       && isKnownUniquelyReferenced(&tensor.storage)
   }

@@ -30,7 +30,7 @@ struct FunctionCapture {
       gradient: FunctionReplay(definition, context, outputs: outputs, inputCount: inputs.count).gradient)
     let call = OperatorCall(
       target, [differentiable, inputs, saved].map { .list($0.map { .reference($0) }) })
-    var values = try noGrad { try mode.dispatch(call) }.references.makeIterator()
+    var values = try mode.dispatch(call).references.makeIterator()
     let results = try outputs.map { output in
       guard !context.isNotDifferentiable(output), let value = values.next() else { return output }
       if isWritten(output) {
@@ -41,6 +41,7 @@ struct FunctionCapture {
       }
       value.storage = output.storage
       value.layout = output.layout
+      value.wrapperMeta = output.wrapperMeta
       value.viewMeta = output.viewMeta
       return value
     }

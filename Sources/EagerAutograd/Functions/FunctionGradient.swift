@@ -65,7 +65,7 @@ final class FunctionGradient: GradientFunction {
     let slot = inputs.firstIndex { $0 === output }
     if isNotDifferentiable(output) {
       return output.requiresGrad
-        ? Tensor(unchecked: output.storage, layout: output.layout, dtype: output.dtype) : output
+        ? Tensor(sharingMemoryOf: output) : output
     }
     if let slot, context.dirty.contains(where: { $0 === output }) {
       try InPlaceRules.rebase(output, onto: edge, slot: slot, layoutOnly: false)

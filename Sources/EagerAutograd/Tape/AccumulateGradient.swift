@@ -48,13 +48,15 @@ final class AccumulateGradient: GradientFunction {
         "a gradient of shape \(gradient.sizes) cannot be added to the tensor's grad, whose shape was set to \(existing.sizes)"
       )
     }
-    // A gradient that is to be differentiated itself must not change under its history.
-    return isGradEnabled ? try existing + gradient : try existing.add_(gradient)
+    // A gradient that is to be differentiated itself must not change under its history, and one of a wrapper subclass may be of
+    // another than what is added to it.
+    let isNew = isGradEnabled || existing.wrapperMeta != nil || gradient.wrapperMeta != nil
+    return isNew ? try existing + gradient : try existing.add_(gradient)
   }
 
-  /// Whether nobody else holds the gradient, and it lies in memory as the leaf does.
+  /// Whether nobody else holds the gradient, and it lies in memory as the leaf does. Who holds inner tensors is not known.
   private func canTakeOver(_ gradient: inout Tensor) -> Bool {
-    guard !isGradEnabled, gradient.autogradMeta == nil, DispatchContext.current.mode == nil,
+    guard !isGradEnabled, gradient.autogradMeta == nil, gradient.wrapperMeta == nil, DispatchContext.current.mode == nil,
       isKnownUniquelyReferenced(&gradient)
     else { return false }
     // What it is a view of is of no interest any more, and may be the only other holder of the memory.

@@ -2,7 +2,7 @@ import TensorCore
 
 extension Tensor {
   /// Why a backward pass from this tensor would fail as memory is now: something that was saved for it has been written to
-  /// since. nil where it would not.
+  /// since, or an operator has no derivative. nil where it would not.
   package func backwardFailure() throws -> AutogradError? {
     guard requiresGrad, let edge = try gradientEdge() else { return nil }
     var failure: AutogradError?
@@ -11,6 +11,7 @@ extension Tensor {
     while let function = pending.popLast(), failure == nil {
       guard seen.insert(ObjectIdentifier(function)).inserted else { continue }
       function.forEachSaved { failure = failure ?? $0.failure(in: function) }
+      failure = failure ?? function.missingDerivative
       for edge in function.nextEdges { if let edge { pending.append(edge.function) } }
     }
     return failure

@@ -55,6 +55,9 @@ open class GradientFunction {
   /// Frees what was saved for `apply`, which will not run again.
   open func releaseSavedTensors() {}
 
+  /// Why there is no gradient to give; nil where there is one.
+  var missingDerivative: AutogradError? { nil }
+
   /// Calls `body` with each tensor that was saved for `apply`.
   func forEachSaved(_ body: (SavedTensor) -> Void) {}
 

@@ -4,8 +4,9 @@ import TensorCore
 
 // Tensors that the engine itself makes. They are made by operators, so that capture sees them.
 extension Tensor {
-  /// A copy that lies in memory as a new tensor like one of that layout would.
+  /// A copy that lies in memory as a new tensor like one of that layout would; of a wrapper subclass, as the subclass has it.
   func copied(to layout: Layout) throws -> Tensor {
+    if wrapperMeta != nil { return try clone() }
     let dense = layout.dense
     if dense.isContiguous { return try OperatorLibrary.clone(.reference(self), .memoryFormat(.contiguous)) }
     let copy = try OperatorLibrary.emptyStrided(

@@ -40,6 +40,10 @@ final class OperatorGradient: GradientFunction {
   override var name: String { target.name.description }
   override var operatorName: OperatorName? { target.name }
 
+  override var missingDerivative: AutogradError? {
+    target.derivative == nil ? AutogradError(.notDifferentiable, in: target.name, "has no derivative") : nil
+  }
+
   /// Keeps a result whose elements the formulas read.
   func save(_ result: SavedTensor, at index: Int, count: Int) {
     if results.isEmpty { results = Array(repeating: nil, count: count) }

@@ -4,9 +4,9 @@ import TensorCore
 
 /// A tensor kept for the backward pass, as memory and history rather than as the object: the object may come to refer to
 /// the function that saves it, and both would live for ever.
-final class SavedTensor {
+package final class SavedTensor {
   /// What the saved tensor's own gradient needs, for a backward pass that is itself differentiated.
-  enum History {
+  package enum History {
     case none
     case edge(GradientEdge)
     /// The tensor is this result of the step that the saving function belongs to.
@@ -16,28 +16,40 @@ final class SavedTensor {
     case resultThroughView(base: WeakEdge, ViewChain)
   }
 
-  private let storage: Storage
+  /// Where the elements are.
+  private enum Elements {
+    case memory(Storage, version: Int)
+    /// Whoever packed the tensor gives it back.
+    case packed(() throws -> Tensor)
+  }
+
+  private let elements: Elements
   private let layout: Layout
   private let dtype: DType
-  private let version: Int
+  private let wrapperMeta: WrapperMeta?
   private let history: History
   /// The tensor itself while calls are intercepted: an interceptor knows tensors by identity, and keeps them alive.
   private let original: WeakReference<Tensor>?
 
   /// - Throws: `AutogradError` with code `inferenceTensor` for a tensor made in inference mode.
-  init(_ tensor: Tensor, history: History, savedBy name: OperatorName?) throws {
+  package init(_ tensor: Tensor, history: History, savedBy name: OperatorName?) throws {
     guard !tensor.isInference else {
       throw AutogradError(
         .inferenceTensor, in: name,
         "a tensor made in inference mode (\(tensor.dtype) \(tensor.sizes)) cannot be saved for a backward pass; clone it first"
       )
     }
-    self.storage = tensor.storage
+    let context = DispatchContext.current
+    if let unpack = try context.savedTensorPacker?.pack(tensor) {
+      self.elements = .packed(unpack)
+    } else {
+      self.elements = .memory(tensor.storage, version: tensor.storage.version)
+    }
     self.layout = tensor.layout
     self.dtype = tensor.dtype
-    self.version = tensor.storage.version
+    self.wrapperMeta = tensor.wrapperMeta
     self.history = history
-    self.original = DispatchContext.current.mode == nil ? nil : WeakReference(tensor)
+    self.original = context.mode == nil || context.savedTensorPacker != nil ? nil : WeakReference(tensor)
   }
 
   /// The history of a result that was written through a view of a base.
@@ -53,7 +65,7 @@ final class SavedTensor {
   ///
   /// - Parameter function: The function that saved it.
   /// - Throws: `AutogradError` with code `modifiedInPlace` where the memory was written to.
-  func unpacked(by function: GradientFunction) throws -> Tensor {
+  package func unpacked(by function: GradientFunction) throws -> Tensor {
     if let failure = failure(in: function) { throw failure }
     if let original = original?.object { return original }
     let edge: GradientEdge?
@@ -63,8 +75,14 @@ final class SavedTensor {
     case .result(let index): edge = GradientEdge(function, inputIndex: index)
     case .resultThroughView(let weak, let chain): edge = try weak.edge.flatMap { try derived($0, chain) }
     }
-    if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
-    let tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype)
+    let tensor: Tensor
+    switch elements {
+    case .memory(let storage, _):
+      if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
+      tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype, wrapperMeta: wrapperMeta)
+    case .packed(let unpack):
+      tensor = Tensor(sharingMemoryOf: try unpack())
+    }
     if let edge, DispatchContext.current.recordsGradients { tensor.autogradMeta = AutogradState(history: edge) }
     return tensor
   }
@@ -75,10 +93,11 @@ final class SavedTensor {
 
   /// Why the tensor cannot be unpacked: its memory was written to. nil where it can.
   func failure(in function: GradientFunction) -> AutogradError? {
-    storage.version == version ? nil : modifiedError(function)
+    guard case .memory(let storage, let version) = elements, storage.version != version else { return nil }
+    return modifiedError(function, storage.version, saved: version)
   }
 
-  private func modifiedError(_ function: GradientFunction) -> AutogradError {
+  private func modifiedError(_ function: GradientFunction, _ version: Int, saved: Int) -> AutogradError {
     let origin: String
     switch history {
     case .edge(let edge) where !(edge.function is AccumulateGradient):
@@ -90,7 +109,7 @@ final class SavedTensor {
       .modifiedInPlace, in: function.operatorName,
       """
       a value that \(function.name) saved for its gradient was changed in place: a \(dtype) tensor of shape \
-      \(layout.sizes)\(origin) is at version \(storage.version), but was saved at version \(version). \
+      \(layout.sizes)\(origin) is at version \(version), but was saved at version \(saved). \
       Use an operator that gives a new tensor in place of the one that writes, or clone the value before it is written
       """)
   }
@@ -103,7 +122,7 @@ final class WeakReference<Object: AnyObject> {
 }
 
 /// An edge that does not keep its function alive.
-final class WeakEdge {
+package final class WeakEdge {
   private weak var function: GradientFunction?
   private let inputIndex: Int
 

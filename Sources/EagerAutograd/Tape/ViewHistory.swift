@@ -95,7 +95,7 @@ enum ViewHistory {
 }
 
 /// The views that lead from a base to a view of it, without the tensors: they would keep their own history alive.
-struct ViewChain {
+package struct ViewChain {
   let steps: [Step]
 
   init(_ record: ViewRecord) {

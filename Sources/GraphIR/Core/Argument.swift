@@ -126,6 +126,17 @@ extension Argument {
     }
   }
 
+  /// Whether some reference is such.
+  @inlinable
+  public func containsReference(where predicate: (Reference) -> Bool) -> Bool {
+    switch self {
+    case .reference(let reference): predicate(reference)
+    case .list(let values), .tuple(let values): values.contains { $0.containsReference(where: predicate) }
+    case .dictionary(let entries): entries.contains { $0.value.containsReference(where: predicate) }
+    default: false
+    }
+  }
+
   /// The references, in order.
   public var references: [Reference] {
     var result: [Reference] = []

@@ -25,4 +25,11 @@ public indirect enum Descriptor: Hashable, Sendable {
   // Both
   /// A value that the forward graph keeps for the backward graph.
   case saved(Int)
+  /// The inner tensor of that name of a tensor of a wrapper subclass.
+  case inner(String, of: Descriptor)
+}
+
+extension Descriptor {
+  /// What this is, or what it is an inner tensor of.
+  public var outermost: Descriptor { if case .inner(_, let outer) = self { outer.outermost } else { self } }
 }

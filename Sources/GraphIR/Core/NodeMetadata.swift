@@ -16,6 +16,8 @@ public struct NodeMetadata: Hashable, Sendable {
   /// Whether gradients were recorded where the user wrote this; nil where it does not matter.
   public var gradMode: Bool?
   public var recompute: RecomputeTag?
+  /// The region that the tag was given to: where values go from one region to another, they are saved. Nil for a tag without one.
+  public var recomputeRegion: Int?
   /// For a node of the backward pass, the forward node whose derivative it belongs to.
   public var forwardNode: String?
   /// Whether the node belongs to the backward pass of a joint graph.
@@ -24,7 +26,7 @@ public struct NodeMetadata: Hashable, Sendable {
 
   public init(
     value: MetaValue? = nil, source: SourceLocation? = nil, descriptor: Descriptor? = nil, gradMode: Bool? = nil,
-    recompute: RecomputeTag? = nil, forwardNode: String? = nil, isBackward: Bool = false,
+    recompute: RecomputeTag? = nil, recomputeRegion: Int? = nil, forwardNode: String? = nil, isBackward: Bool = false,
     annotations: [String: String] = [:]
   ) {
     self.value = value
@@ -32,6 +34,7 @@ public struct NodeMetadata: Hashable, Sendable {
     self.descriptor = descriptor
     self.gradMode = gradMode
     self.recompute = recompute
+    self.recomputeRegion = recomputeRegion
     self.forwardNode = forwardNode
     self.isBackward = isBackward
     self.annotations = annotations

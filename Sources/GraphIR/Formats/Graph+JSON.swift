@@ -60,6 +60,7 @@ extension Graph {
     if let descriptor = metadata.descriptor { members.append(.init("descriptor", .string(descriptor.description))) }
     if let gradMode = metadata.gradMode { members.append(.init("gradMode", .bool(gradMode))) }
     if let recompute = metadata.recompute { members.append(.init("recompute", .string(recompute.rawValue))) }
+    if let region = metadata.recomputeRegion { members.append(.init("recomputeRegion", .int(region))) }
     if let forward = metadata.forwardNode { members.append(.init("forwardNode", .string(forward))) }
     if metadata.isBackward { members.append(.init("isBackward", .bool(true))) }
     if !metadata.annotations.isEmpty {

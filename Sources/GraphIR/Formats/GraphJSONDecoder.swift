@@ -157,6 +157,7 @@ extension GraphJSONDecoder {
           throw GraphError(.malformed, "there is no recompute tag '\(word)'", node: node)
         }
         metadata.recompute = tag
+      case ("recomputeRegion", .int(let region)): metadata.recomputeRegion = region
       case ("annotations", .object(let annotations)):
         for note in annotations { metadata.annotations[note.key] = try string(note.value, note.key, of: node) }
       default: throw GraphError(.malformed, "metadata '\(key)' cannot be \(value.kind)", node: node)

@@ -3,7 +3,7 @@ import TensorCore
 /// Makes calls that must give the same value one call.
 ///
 /// Two calls are one where operator, arguments, and what users can tell apart about the results agree: `requiresGrad`, the grad mode they
-/// were written in, and their recompute tag. Left alone are random and effectful calls and calls that write; calls whose result's
+/// were written in, and their recompute tag and region. Left alone are random and effectful calls and calls that write; calls whose result's
 /// memory is written to anywhere, since each of two writers needs memory of its own; reads with a write in between; and a second
 /// value that the graph returns, since callers can tell one tensor from two.
 public struct CommonSubexpressionElimination: GraphPass {
@@ -20,6 +20,7 @@ public struct CommonSubexpressionElimination: GraphPass {
     var requiresGrad: [Bool]
     var gradMode: Bool?
     var recompute: RecomputeTag?
+    var recomputeRegion: Int?
     /// How often the memory of each argument has been written to so far.
     var writes: [Int]
   }
@@ -64,7 +65,8 @@ public struct CommonSubexpressionElimination: GraphPass {
     let node = graph[id]
     var key = Key(
       arguments: node.arguments, requiresGrad: node.metadata.value?.references.map(\.requiresGrad) ?? [],
-      gradMode: node.metadata.gradMode, recompute: node.metadata.recompute, writes: [])
+      gradMode: node.metadata.gradMode, recompute: node.metadata.recompute,
+      recomputeRegion: node.metadata.recomputeRegion, writes: [])
     switch node.kind {
     case .placeholder, .output: return nil
     case .getAttribute(let path): key.attribute = path

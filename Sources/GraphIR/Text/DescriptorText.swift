@@ -14,6 +14,7 @@ extension Descriptor: CustomStringConvertible {
     case .intermediateBase(let index): "intermediateBase(\(index))"
     case .gradient(let input): "gradient(of: \(input))"
     case .saved(let index): "saved(\(index))"
+    case .inner(let name, let outer): "inner(\(name), of: \(outer))"
     }
   }
 }
@@ -35,6 +36,11 @@ extension TextScanner {
     case "mutated": return .mutated(try parenthesizedDescriptor(label: nil))
     case "tangent": return .tangent(of: try parenthesizedDescriptor(label: "of"))
     case "gradient": return .gradient(of: try parenthesizedDescriptor(label: "of"))
+    case "inner":
+      try expect("(")
+      let name = try identifier("an inner tensor's name")
+      try expect(",")
+      return .inner(String(name), of: try closedDescriptor("of"))
     case "syntheticBase":
       var views: [Descriptor] = []
       try expectLabel("of")
@@ -48,6 +54,10 @@ extension TextScanner {
 
   private mutating func expectLabel(_ label: StaticString) throws(GraphError) {
     try expect("(")
+    try expectWord(label)
+  }
+
+  private mutating func expectWord(_ label: StaticString) throws(GraphError) {
     guard takeWord(label) else { throw failure(expected: "'\(label):'") }
     try expect(":")
   }
@@ -60,7 +70,13 @@ extension TextScanner {
   }
 
   private mutating func parenthesizedDescriptor(label: StaticString?) throws(GraphError) -> Descriptor {
-    if let label { try expectLabel(label) } else { try expect("(") }
+    try expect("(")
+    return try closedDescriptor(label)
+  }
+
+  /// The last descriptor in parentheses that are open.
+  private mutating func closedDescriptor(_ label: StaticString?) throws(GraphError) -> Descriptor {
+    if let label { try expectWord(label) }
     let descriptor = try nested { scanner throws(GraphError) in try scanner.descriptor() }
     try expect(")")
     return descriptor

@@ -187,7 +187,7 @@ extension GraphParser {
     return metadata
   }
 
-  /// `@no_grad`, `@must_recompute`, `@backward`, `@forward(mm)`, `@note("key": "value")`.
+  /// `@no_grad`, `@must_recompute(1)`, `@backward`, `@forward(mm)`, `@note("key": "value")`.
   ///
   /// - Returns: The name in `@name(…)`, which only a return may have.
   @discardableResult
@@ -224,6 +224,10 @@ extension GraphParser {
           throw scanner.failure("there is no attribute '@\(word)'", at: start)
         }
         metadata.recompute = tag
+        if scanner.take("(") {
+          metadata.recomputeRegion = try scanner.integer("a region's number")
+          try scanner.expect(")")
+        }
       }
     }
     return name

@@ -132,7 +132,10 @@ extension GraphPrinter {
 
   private static func append(attributes metadata: NodeMetadata, to text: inout String) {
     if let gradMode = metadata.gradMode { text += gradMode ? " @grad" : " @no_grad" }
-    if let recompute = metadata.recompute { text += " @\(recompute.rawValue)" }
+    if let recompute = metadata.recompute {
+      text += " @\(recompute.rawValue)"
+      if let region = metadata.recomputeRegion { text += "(\(region))" }
+    }
     if metadata.isBackward { text += " @backward" }
     if let forward = metadata.forwardNode { text += " @forward(\(TextForm.name(forward)))" }
     if metadata.annotations.isEmpty { return }

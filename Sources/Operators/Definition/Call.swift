@@ -185,14 +185,7 @@ extension Call where Reference == Tensor {
   }
 
   public func contains(where predicate: (Tensor) -> Bool) -> Bool {
-    for argument in arguments {
-      switch argument {
-      case .reference(let tensor): if predicate(tensor) { return true }
-      case .list, .tuple, .dictionary: if argument.references.contains(where: predicate) { return true }
-      default: continue
-      }
-    }
-    return false
+    arguments.contains { $0.containsReference(where: predicate) }
   }
 }
 

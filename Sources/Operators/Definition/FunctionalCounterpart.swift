@@ -23,14 +23,14 @@ extension OperatorDefinition {
   ///
   /// - Precondition: Every parameter that the schema marks as written to is a tensor.
   static func functionalCounterpart(
-    of schema: OperatorSchema, _ implementation: Implementation
+    of schema: OperatorSchema, traits: OperatorTraits, _ implementation: Implementation
   ) -> OperatorDefinition? {
     guard case .mutating(let shape, let body) = implementation else { return nil }
     let written = schema.writtenPositions
     precondition(
       written.allSatisfy { schema.parameters[$0].type == .tensor }, "\(schema.name) writes to what is no single tensor")
     return OperatorDefinition(
-      schema: schema.functionalCounterpart,
+      schema: schema.functionalCounterpart, traits: traits.intersection([.random, .effectful]),
       .host(
         shape: { call in
           try shape(call)
@@ -50,6 +50,11 @@ extension OperatorDefinition {
           try body(copied, Array(results.prefix(newCount)))
         })
     ).notDifferentiable()
+  }
+
+  /// What computes, as new tensors, what a call writes; the operator itself where a call writes nothing.
+  package var functional: OperatorDefinition {
+    if case .inPlace(let functional) = implementation { functional } else { functionalCounterpart ?? self }
   }
 
   /// The results of a call in the order of the schema: the new ones, and the arguments that the schema says are given back.

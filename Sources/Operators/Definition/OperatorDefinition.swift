@@ -25,6 +25,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public private(set) var viewDType: (@Sendable (OperatorCall) throws -> DType)?
   /// What a call's arguments are replaced by before anything else looks at them; nil where they stay.
   private(set) var argumentRewrite: (@Sendable (OperatorCall) throws -> [Value])?
+  /// Of an operator that draws random numbers, how many a call draws at once; nil where nobody can tell ahead of time.
+  private(set) var drawCount: (@Sendable (OperatorCall) throws -> Int)?
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
   /// Of a view, the operator that gives dense copies in new memory; nil where there is none.
@@ -34,6 +36,10 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
   public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
+
+  /// Which other effects the operator's has an order with; nil for an operator without one.
+  public var effectKind: EffectKind? { traits.contains(.effectful) ? declaredEffectKind : nil }
+  private var declaredEffectKind = EffectKind.ordered
 
   /// How a call is executed.
   public enum Implementation: Sendable {
@@ -50,6 +56,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     /// Swift code on whole tensors that writes into the arguments which the schema marks as written to, each a tensor. The
     /// shape rule gives, and the body gets, the results that are new: those that the schema calls no alias.
     case mutating(shape: ShapeRule, body: @Sendable (_ call: OperatorCall, _ results: [Tensor]) throws -> Void)
+    /// The second argument's storage and layout given to the first argument, which has the same type.
+    case setStorage
     /// Other operators: what autograd and capture see is the calls that `body` makes.
     case composite(@Sendable (OperatorCall) throws -> Value)
   }
@@ -79,7 +87,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.traits = CoreATen.contains(schema.name) ? traits.union(.core) : traits
     self.implementation = implementation
     self.mutates = schema.isMutating
-    self.functionalCounterpart = Self.functionalCounterpart(of: schema, implementation)
+    self.functionalCounterpart = Self.functionalCounterpart(of: schema, traits: traits, implementation)
   }
 
   private init(inPlaceVariantOf functional: OperatorDefinition, base: String?, overload: String?) {
@@ -96,6 +104,20 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.argumentRewrite = functional.argumentRewrite
     self.functionalCounterpart = nil
     self.mutates = true
+  }
+
+  /// A variant with further operands behind the operator's own; what is said of the operator holds for it, too.
+  init(
+    extending original: OperatorDefinition, schema: OperatorSchema, traits: OperatorTraits,
+    _ implementation: Implementation
+  ) {
+    self.schema = schema
+    self.traits = traits
+    self.implementation = implementation
+    self.derivative = original.derivative
+    self.auxiliaryResults = original.auxiliaryResults
+    self.functionalCounterpart = nil
+    self.mutates = false
   }
 
   private init(copyVariantOf view: OperatorDefinition, rule: @escaping ViewRule) {
@@ -115,9 +137,13 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     }
   }
 
-  /// Whether a call writes no element: it gives its first argument another layout, as `t_` does.
+  /// Whether a call writes no element: it gives its first argument another layout, as `t_` does, or other memory.
   public var mutatesLayoutOnly: Bool {
-    if case .inPlace(let functional) = implementation, case .view = functional.implementation { true } else { false }
+    switch implementation {
+    case .inPlace(let functional): if case .view = functional.implementation { true } else { false }
+    case .setStorage: true
+    default: false
+    }
   }
 
   /// Whether a call is the calls that it makes: no node of a graph, and nothing with a derivative.
@@ -138,6 +164,9 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     guard let copyVariantDefinition else { preconditionFailure("\(name) has no copying variant") }
     return copyVariantDefinition
   }
+
+  /// What stands for the operator in functional graphs, where that is another.
+  var functionalVariants: [OperatorDefinition] { [keyed, ordered].compactMap(\.self) }
 
   /// The operator and the variants defined with it.
   var withVariants: [OperatorDefinition] {
@@ -204,6 +233,19 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
 
   public func with(_ more: OperatorTraits) -> OperatorDefinition {
     traits.formUnion(more)
+    return self
+  }
+
+  /// Says which other effects this operator's has an order with, where not with all.
+  public func effect(_ kind: EffectKind) -> OperatorDefinition {
+    declaredEffectKind = kind
+    functionalCounterpart?.declaredEffectKind = kind
+    return self
+  }
+
+  /// Says how many random numbers a call draws, so that they can have their place in those of a whole graph.
+  func drawing(_ count: @escaping @Sendable (OperatorCall) throws -> Int) -> OperatorDefinition {
+    drawCount = count
     return self
   }
 

@@ -21,6 +21,8 @@ public struct OperatorError: LocatedError, Hashable, Sendable, CustomStringConve
     /// A tensor made in inference mode was written to outside of it.
     case inferenceTensor
     case notImplemented
+    /// An assertion of the program's does not hold.
+    case assertion
   }
 
   public var code: Code

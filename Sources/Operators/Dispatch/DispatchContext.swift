@@ -12,12 +12,18 @@ public final class DispatchContext {
   public var isGradEnabled = true
   /// Whether new tensors are kept out of autograd for good.
   public var isInferenceMode = false
+  /// The type that `autocast` computes in where it may; nil outside of it.
+  public package(set) var autocastDType: DType?
   /// Whether autograd sees calls at all.
   package var recordsGradients: Bool { isGradEnabled && !isInferenceMode }
   /// The innermost interceptor, if any; see `DispatchMode`.
   public package(set) var mode: (any DispatchMode)?
   /// Whether factories make fake tensors.
   package var makesFakeTensors = false
+  /// The recompute regions that calls are made in, innermost last.
+  package var recomputeRegions = RecomputeRegions()
+  /// What keeps tensors that autograd saves in its own way, if any.
+  package var savedTensorPacker: (any SavedTensorPacker)?
 
   init() {}
 
@@ -39,6 +45,16 @@ public final class DispatchContext {
     return try body()
   }
 
+  /// Runs `body` with what autograd saves kept by `packer`.
+  package func withSavedTensorPacker<Result>(
+    _ packer: any SavedTensorPacker, _ body: () throws -> Result
+  ) rethrows -> Result {
+    let saved = savedTensorPacker
+    savedTensorPacker = packer
+    defer { savedTensorPacker = saved }
+    return try body()
+  }
+
   package func withFakeTensors<Result>(_ makesFake: Bool, _ body: () throws -> Result) rethrows -> Result {
     let saved = makesFakeTensors
     makesFakeTensors = makesFake
@@ -57,6 +73,12 @@ public protocol DispatchMode: AnyObject {
 
   /// Makes the captured function fail with this error when it ends: for uses that cannot be captured in places that cannot throw.
   func refuse(_ error: any Error)
+}
+
+/// Keeps what autograd saves for the backward pass in a way of its own: by a recipe, say, in place of the memory.
+package protocol SavedTensorPacker: AnyObject {
+  /// - Returns: What gives the elements of the tensor back; nil where autograd is to keep the memory.
+  func pack(_ tensor: Tensor) throws -> (() throws -> Tensor)?
 }
 
 /// Autograd's side of the dispatch seam: found on the tensors that a call involves.

@@ -3,7 +3,8 @@ import LoopIR
 import TensorCore
 
 /// The way of a call: lifted by a mode, decomposed if composite, recorded by autograd, handled by a mode (capture) or
-/// executed: on fake tensors by the shape rule alone, on real ones by the kernel as well.
+/// executed: by the subclass where a tensor is of one, on fake tensors by the shape rule alone, on real ones by the kernel as
+/// well.
 public enum Dispatcher {
   /// - Throws: What the operator refuses, with the line of the user's that called it.
   public static func call(_ call: OperatorCall) throws -> Value {
@@ -23,6 +24,16 @@ public enum Dispatcher {
         call.arguments[position] = try call.arguments[position].map { .reference(try mode.lift($0)) }
       }
     }
+    guard let dtype = context.autocastDType else { return try routeCast(call, context) }
+    return try autocast(nil) { () throws in
+      call.arguments = try Autocast.cast(call, to: dtype)
+      guard case .composite(let body) = call.target.implementation else { return try routeCast(call, context) }
+      return try autocast(dtype) { () throws in try body(call) }
+    }
+  }
+
+  private static func routeCast(_ original: OperatorCall, _ context: DispatchContext) throws -> Value {
+    var call = original
     if case .composite(let body) = call.target.implementation { return try body(call) }
     if let rewrite = call.target.argumentRewrite { call.arguments = try rewrite(call) }
     if call.target.mutates, !context.isInferenceMode { try refuseInferenceTensors(call) }
@@ -56,8 +67,9 @@ public enum Dispatcher {
     return try execute(call)
   }
 
-  /// Computes a call, on real or fake tensors.
+  /// Computes a call, on real or fake tensors or those of wrapper subclasses.
   public static func execute(_ call: OperatorCall) throws -> Value {
+    if call.contains(where: { $0.wrapperMeta != nil }) { return try SubclassDispatch.run(call) }
     let target = call.target
     switch target.implementation {
     case .composite(let body):
@@ -86,7 +98,22 @@ public enum Dispatcher {
         if !isFake { try runBody(body, call, results) }
         return results
       }
+    case .setStorage: return .reference(try setStorage(call))
     }
+  }
+
+  private static func setStorage(_ call: OperatorCall) throws -> Tensor {
+    let (tensor, source) = (try call.tensor(0), try call.tensor(1))
+    guard tensor.dtype == source.dtype, tensor.device == source.device else {
+      throw OperatorError(
+        .dtype, call.target.name,
+        "a \(tensor.dtype) tensor on \(tensor.device) cannot get the memory of a \(source.dtype) one on \(source.device)"
+      )
+    }
+    tensor.storage = source.storage
+    tensor.layout = source.layout
+    tensor.viewMeta = nil
+    return tensor
   }
 
   /// Runs an operator's own code, out of autograd's sight: autograd has the operator's derivative.
@@ -129,5 +156,5 @@ public enum Dispatcher {
 extension OperatorDefinition {
   /// Whether results remember what they are views of. Those of `detach` do not, since no gradient flows through them, nor
   /// those whose schema declares them new.
-  fileprivate var tracksViews: Bool { schema.isView && derivative?.isEmpty != true }
+  var tracksViews: Bool { schema.isView && derivative?.isEmpty != true }
 }

@@ -19,8 +19,8 @@ enum InPlaceExecution {
     let shape: OperatorDefinition.ShapeRule
     switch functional.implementation {
     case .kernel(let rule, _), .host(let rule, _): shape = rule
-    case .view(let rule): return try changeLayout(of: destination, to: rule(functionalCall)[0], functional, call)
-    case .copy, .inPlace, .mutating, .composite:
+    case .view(let rule): return changeLayout(of: destination, to: try rule(functionalCall)[0], functional, call)
+    case .copy, .inPlace, .mutating, .setStorage, .composite:
       throw OperatorError(.notImplemented, call.target.name, "has no kernel that could write in place")
     }
     guard let meta = try shape(functionalCall)[0] else {
@@ -50,27 +50,32 @@ enum InPlaceExecution {
         let temporary = try Tensor(uninitialized: meta.layout, dtype: meta.dtype)
         try body(functionalCall, [temporary])
         try EagerKernels.copy(temporary, to: destination)
-      case .view, .copy, .inPlace, .mutating, .composite: break
+      case .view, .copy, .inPlace, .mutating, .setStorage, .composite: break
       }
     }
     destination.storage.bumpVersion()
     return destination
   }
 
-  /// Gives a tensor the layout of its view. As a view itself, it becomes a view of what it was.
+  /// Gives a tensor the layout of its view.
   private static func changeLayout(
     of tensor: Tensor, to layout: Layout, _ functional: OperatorDefinition, _ call: OperatorCall
-  ) throws -> Tensor {
+  ) -> Tensor {
+    recordLayoutChange(of: tensor, functional, call)
+    tensor.layout = layout
+    tensor.storage.bumpVersion()
+    return tensor
+  }
+
+  /// A view whose layout is about to change becomes a view of what it was.
+  static func recordLayoutChange(of tensor: Tensor, _ functional: OperatorDefinition, _ call: OperatorCall) {
     if let viewMeta = tensor.viewMeta {
-      let before = Tensor(unchecked: tensor.storage, layout: tensor.layout, dtype: tensor.dtype)
+      let before = Tensor(sharingMemoryOf: tensor)
       before.viewMeta = viewMeta
       before.autogradMeta = tensor.autogradMeta
       let arguments = [.reference(before)] + call.arguments.dropFirst()
       tensor.viewMeta = ViewRecord(of: before, by: OperatorCall(functional, arguments))
     }
-    tensor.layout = layout
-    tensor.storage.bumpVersion()
-    return tensor
   }
 
   private static func check(_ meta: TensorMeta, fits destination: Tensor, _ call: OperatorCall) throws {

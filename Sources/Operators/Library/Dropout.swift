@@ -27,13 +27,14 @@ extension OperatorLibrary {
           builder.copy(input, to: results[0])
           return builder.fill(results[1], true)
         }
-        let drawn = try RandomDraw.uniform(bits: .float64).lower(input.sizes, &builder)
+        let drawn = try RandomDraw.uniform(bits: .float64).lower(input.sizes, for: call, &builder)
         let p = ScalarExpression.constant(.double(try call.double(1)))
         let scale = ScalarExpression.constant(.double(try keptScale(call)))
         builder.pointwise([drawn], to: results[1]) { $0[0] .>= p }
         builder.pointwise([input, drawn], to: results[0]) { select($0[1] .>= p, $0[0] * scale, 0) }
       })
   )
+  .drawing { try isTraining($0) ? $0.tensor(0).elementCount : 0 }
   .derivative(of: "input", saving: ["result1"]) { d in
     let scale = try isTraining(d.call) ? keptScale(d.call) : 1
     return try nativeDropoutBackward(.reference(d.gradient), .reference(d.results[1]), .double(scale))

@@ -54,6 +54,10 @@ extension OperatorLibrary {
         }
       })
   )
+  .drawing { call in
+    let weights = try call.tensor(0)
+    return try call.bool(2) ? weights.elementCount / (weights.shape.last ?? 1) * call.int(1) : weights.elementCount
+  }
   .notDifferentiable()
 }
 

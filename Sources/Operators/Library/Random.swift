@@ -8,7 +8,8 @@ extension OperatorLibrary {
     bernoulli, bernoulliElementwise, bernoulliTensor,
   ]
 
-  // Each draws from the generator in use (`Generator.use`), every call a fresh range of numbers.
+  // Each draws from the generator in use (`Generator.use`), every call a fresh range of numbers. In functional graphs its keyed
+  // variant stands in its place.
 
   /// Uniform in 0..<1.
   public static let rand = drawn("rand(SymInt[] size, *, \(factoryOptions)) -> Tensor", dtypeAt: 1) { call, output in
@@ -163,10 +164,11 @@ extension OperatorLibrary {
           return [TensorMeta(dtype: dtype, layout: layout, device: try call.optionalDevice(position + 2) ?? .cpu)]
         },
         lowering: { call, results, builder in
-          let drawn = try distribution(call, results[0]).lower(results[0].sizes, &builder)
+          let drawn = try distribution(call, results[0]).lower(results[0].sizes, for: call, &builder)
           builder.copy(drawn, to: results[0])
         })
     )
+    .drawing { Layout(contiguous: try $0.symInts(sizePosition)).elementCount.value }
     .notDifferentiable()
   }
 
@@ -197,11 +199,13 @@ extension OperatorLibrary {
           return [TensorMeta(dtype: dtype, layout: input.layout.copied(format: format), device: input.device)]
         },
         lowering: { call, results, builder in
-          let drawn = try distribution(call, results[0]).lower(results[0].sizes, &builder)
+          let drawn = try distribution(call, results[0]).lower(results[0].sizes, for: call, &builder)
           let value = try finish(call, .load(0))
           let inputs = try [drawn] + [other].compactMap(\.self).map { try call.reference($0) }
           builder.pointwise(inputs, to: results[0]) { _ in value }
-        }))
+        })
+    )
+    .drawing { try $0.tensor(0).elementCount }
   }
 }
 

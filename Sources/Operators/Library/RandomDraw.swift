@@ -5,9 +5,10 @@ import TensorCore
 
 /// A kind of random numbers.
 ///
-/// Every draw takes a range of counters of the generator in use, half as many as it has elements. Element i in row-major order
-/// is made of two words of the Philox block at the (i / 2)th counter of the range: the first two where i is even, else the
-/// last two. So the numbers are the same however the elements are spread over threads or lie in memory.
+/// Every draw takes a range of counters, half as many as it has elements: of the generator in use or, in a functional graph, at
+/// its place among those that the graph is given. Element i in row-major order is made of two words of the Philox block at the
+/// (i / 2)th counter of the range: the first two where i is even, else the last two. So the numbers are the same however the
+/// elements are spread over threads or lie in memory.
 enum RandomDraw: Sendable {
   /// In 0..<1, multiples of the last place that the dtype has below 1, so that rounding never gives 1.
   case uniform(bits: DType)
@@ -29,17 +30,31 @@ enum RandomDraw: Sendable {
     }
   }
 
-  /// Appends a kernel that draws a dense tensor of these sizes; float64 or int64.
-  func lower(_ sizes: [Int], _ builder: inout LoopBuilder) throws -> Operand {
+  /// The number of counters that a draw of so many numbers takes.
+  static func blockCount(_ count: Int) -> Int { (count + 1) / 2 }
+
+  /// Appends a kernel that draws a dense tensor of these sizes for a call; float64 or int64.
+  func lower(_ sizes: [Int], for call: LoweringCall, _ builder: inout LoopBuilder) throws -> Operand {
     let output: Operand
     let count = sizes.reduce(1, *)
     switch self {
     case .uniform, .normal: output = builder.temporary(.float64, sizes)
     case .integer, .permutation: output = builder.temporary(.int64, sizes)
     }
-    builder.append(
-      .host(
-        HostKernel(name: "random", inputs: [], outputs: [output]) { _, outputs in draw(into: outputs[0], count) }))
+    let kernel: HostKernel
+    switch try call.randomSource {
+    case .generator:
+      kernel = HostKernel(name: "random", inputs: [], outputs: [output]) { _, outputs in draw(into: outputs[0], count) }
+    case .stream(let key, let counter, let offset):
+      kernel = HostKernel(name: "random", inputs: [key, counter], outputs: [output]) { inputs, outputs in
+        func number(_ operand: Operand, _ memory: UnsafeMutableRawPointer) -> UInt64 {
+          memory.load(fromByteOffset: operand.offset * operand.dtype.byteCount, as: UInt64.self)
+        }
+        let start = number(counter, inputs[1]) &+ UInt64(offset)
+        draw(into: outputs[0], count, Philox(key: number(key, inputs[0])), from: start)
+      }
+    }
+    builder.append(.host(kernel))
     return output
   }
 
@@ -53,7 +68,11 @@ enum RandomDraw: Sendable {
 
   /// Writes the next `count` numbers of the generator in use.
   private func draw(into memory: UnsafeMutableRawPointer, _ count: Int) {
-    let (philox, start) = Generator.inUse.take(blocks: (count + 1) / 2)
+    let (philox, start) = Generator.inUse.take(blocks: Self.blockCount(count))
+    draw(into: memory, count, philox, from: start)
+  }
+
+  private func draw(into memory: UnsafeMutableRawPointer, _ count: Int, _ philox: Philox, from start: UInt64) {
     fill(memory, count) { index in
       let block = philox.block(start &+ UInt64(index / 2))
       return index % 2 == 0 ? (block[0], block[1]) : (block[2], block[3])

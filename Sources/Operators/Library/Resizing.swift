@@ -2,7 +2,7 @@ import GraphIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let resizing = [resize]
+  static let resizing = [resize, setSource]
 
   /// Gives `self` other sizes over the elements that its storage has from its offset on, dense in row-major order or a memory
   /// format. Where they do not suffice the storage grows; what is new there is not defined.
@@ -24,6 +24,10 @@ extension OperatorLibrary {
       layout.offset = input.layout.offset
       let byteCount = try layout.requiredByteCount(input.dtype)
       if byteCount > input.storage.byteCount {
+        guard input.wrapperMeta == nil else {
+          throw OperatorError(
+            .notImplemented, call.target.name, "cannot make the storage of a wrapper subclass's tensor grow")
+        }
         guard !input.isFake else {
           throw OperatorError(
             .notImplemented, call.target.name, "cannot make a storage grow while a function is captured")
@@ -36,7 +40,21 @@ extension OperatorLibrary {
     })
 }
 
+extension OperatorLibrary {
+  /// Gives `self` the storage and layout of `source`; it has no gradient.
+  public static let setSource = OperatorDefinition(
+    "set_.source_Tensor(Tensor(a!) self, Tensor source) -> Tensor(a!)", .setStorage)
+}
+
 extension Tensor {
+  /// Makes this tensor one over the memory of another of the same type, with that one's sizes and strides.
+  ///
+  /// - Throws: `OperatorError` with code `dtype` where the types differ.
+  @discardableResult
+  public func set_(_ source: Tensor) throws -> Tensor {
+    try OperatorLibrary.setSource(.reference(self), .reference(source))
+  }
+
   /// Gives this tensor other sizes over the elements of its storage, which grows where they do not suffice.
   @discardableResult
   public func resize_(_ sizes: [Int]) throws -> Tensor {

@@ -154,9 +154,18 @@ private struct GraphLoweringWriter {
       return .reference(destination)
     case .host(_, let body):
       let results = try allocate(id, node)
-      builder.append(.host(HostKernel(call, results: results, body: body)))
+      let source = node.metadata.source
+      let kernel = HostKernel(call, results: results) { call, results in
+        do {
+          try body(call, results)
+        } catch var error as OperatorError where error.source == nil {
+          error.source = source
+          throw error
+        }
+      }
+      builder.append(.host(kernel))
       return packed(results, node)
-    case .mutating:
+    case .mutating, .setStorage:
       throw OperatorError(
         .notImplemented, target.name, "writes to its arguments: functionalize the graph before it is lowered")
     case .composite:

@@ -77,6 +77,7 @@ struct OperatorDescription {
     case .copy: "copy of a view"
     case .inPlace(let functional): "in place of \(functional.name)"
     case .mutating: "host, writing"
+    case .setStorage: "of another tensor's memory"
     case .composite: "composite"
     }
   }

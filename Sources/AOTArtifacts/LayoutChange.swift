@@ -1,0 +1,33 @@
+import EagerAutograd
+import GraphIR
+import Operators
+import TensorCore
+
+/// Calls such as `t_` that gave an input another layout, to be made on the real tensor.
+public struct LayoutChange: Hashable, Sendable {
+  /// The input, among those that the wrapper which makes the change sees.
+  public var input: Int
+  /// Whether autograd must not look: it would refuse, so it did not when the function did the same.
+  public var isHidden: Bool
+  /// The calls in order, as the views whose layouts they give.
+  public var steps: [ViewStep]
+
+  public init(input: Int, isHidden: Bool, steps: [ViewStep]) {
+    self.input = input
+    self.isHidden = isHidden
+    self.steps = steps
+  }
+
+  /// Refuses, before anything is written, what autograd would refuse when the change is made.
+  public func check(_ arguments: [Value]) throws {
+    guard isGradEnabled, !isHidden, let tensor = arguments[input].reference, tensor.requiresGrad else { return }
+    for step in steps { try InPlaceRules.check(tensor, step.target) }
+  }
+
+  public func make(_ arguments: [Value]) throws {
+    for step in steps {
+      let call = [arguments[input]] + step.arguments.map { $0.widened() }
+      _ = isHidden ? try noGrad { try step.target.inPlace.call(call) } : try step.target.inPlace.call(call)
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import AOTArtifacts
+import GraphIR
+import TensorCore
+
+/// Gives the graph one base for inputs that share memory which the function writes to; the views that the inputs are of it
+/// are made inside the graph. Outputs that are such inputs keep their identity.
+public struct SyntheticBase: RuntimeWrapper {
+  public static let name = "synthetic base"
+
+  /// What the graph gets before its other inputs.
+  enum Base: Hashable, Sendable {
+    /// What autograd knows as the base of an input.
+    case autogradBase(of: Int)
+    /// The first elements of the storage of an input, without autograd.
+    case storage(of: Int, elementCount: Int)
+  }
+
+  let bases: [Base]
+  /// The inputs that the graph gets as they are, in order.
+  let otherInputs: [Int]
+  /// Made on inputs of which the graph only knows the base.
+  let layoutChanges: [LayoutChange]
+  /// Outputs that are such inputs.
+  let identities: [Identity]
+
+  struct Identity: Hashable, Sendable {
+    let output: Int
+    let input: Int
+  }
+
+  /// The function with bases in the place of inputs, and the wrapper that provides them; nil where nothing is to be done.
+  public static func preCompile(_ capture: AOTGraphCapture) throws -> (AOTGraphCapture, SyntheticBase?) {
+    let groups = AliasGroup.groups(of: capture)
+    if groups.isEmpty { return (capture, nil) }
+    var rewriting = SyntheticBaseRewriting(capture)
+    for group in groups { try rewriting.replace(group) }
+    return try rewriting.finish()
+  }
+
+  public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
+    { arguments in
+      for change in layoutChanges { try change.check(arguments) }
+      let inputs = try bases.map { try .reference(Self.tensor($0, arguments)) } + otherInputs.map { arguments[$0] }
+      var results = try inner(inputs)
+      for change in layoutChanges { try change.make(arguments) }
+      for identity in identities { results[identity.output] = arguments[identity.input] }
+      return results
+    }
+  }
+
+  private static func tensor(_ base: Base, _ arguments: [Value]) throws -> Tensor {
+    switch base {
+    case .autogradBase(let input):
+      if let tensor = arguments[input].reference { return tensor.viewMeta?.base ?? tensor }
+    case .storage(let input, let count):
+      if let tensor = arguments[input].reference {
+        return Tensor(unchecked: tensor.storage, layout: Layout(contiguous: [SymInt(count)]), dtype: tensor.dtype)
+      }
+    }
+    throw GraphError(.invalidArgument, "an input that shares memory with others is no tensor")
+  }
+}

@@ -1,0 +1,243 @@
+import AOTArtifacts
+import EagerAutograd
+import GraphIR
+import Operators
+import TensorCore
+
+/// Rewrites a captured function to take bases in the place of inputs that are views of them.
+struct SyntheticBaseRewriting {
+  private typealias Base = AOTGraphCapture.BaseFacts
+
+  private let original: AOTGraphCapture
+  private let placeholders: [NodeID]
+  private var graph: Graph
+  private var baseNodes: [NodeID] = []
+  private var bases: [SyntheticBase.Base] = []
+  private var facts: [AOTGraphCapture.InputFacts] = []
+  /// What stands in the graph for an input that was replaced.
+  private var replacements: [Int: NodeID] = [:]
+  /// The node after which the next view of a base goes.
+  private var lastView: NodeID?
+
+  init(_ capture: AOTGraphCapture) {
+    original = capture
+    graph = capture.module.graph
+    placeholders = graph.placeholders
+    lastView = placeholders.last
+  }
+
+  // MARK: Bases
+
+  mutating func replace(_ group: AliasGroup) throws {
+    var members: [(input: Int, base: Base)] = []
+    for input in group.inputs {
+      guard let base = original.inputs[input].base else {
+        throw GraphError(.invalidArgument, "nothing is known of the base of input \(input), which shares memory")
+      }
+      members.append((input, base))
+    }
+    let numbers = Set(members.map(\.base.number))
+    if numbers.count == 1 {
+      let root = addBase(.autogradBase(of: members[0].input), members[0].base, over: members.map(\.input))
+      for member in members { try replace(member.input, by: member.base.views, of: root) }
+    } else {
+      try replaceByStorage(members, numbers.sorted())
+    }
+  }
+
+  /// Several bases that autograd does not connect, over one storage: elements are those of the storage, histories those of
+  /// the bases.
+  private mutating func replaceByStorage(_ members: [(input: Int, base: Base)], _ numbers: [Int]) throws {
+    guard members.allSatisfy({ $0.base.subclass == nil }) else {
+      throw OperatorError(
+        .notImplemented, nil,
+        "inputs of a wrapper subclass share memory, which the function writes to, though autograd does not know them as views of "
+          + "one tensor; pass views of one, or clone one of them")
+    }
+    let metas = members.map(\.base.meta) + members.compactMap { graph[metadata: placeholders[$0.input]].tensor }
+    guard let dtype = metas.first?.dtype, metas.allSatisfy({ $0.dtype == dtype }) else {
+      throw OperatorError(
+        .notImplemented, nil,
+        "inputs share memory, which the function writes to, as elements of several types; clone one of them")
+    }
+    let count = metas.map(\.layout.elementRange.upperBound).max() ?? 0
+    let whole = Base(
+      number: -1, meta: TensorMeta(dtype: dtype, sizes: [SymInt(count)]), requiresGrad: false, isLeaf: true,
+      requiresGradAfter: false, failureAfter: nil, views: [])
+    let root = addBase(
+      .storage(of: members[0].input, elementCount: count), whole, over: members.map(\.input), isWritten: true)
+    for number in numbers {
+      let own = members.filter { $0.base.number == number }
+      let base = own[0].base
+      let place = ViewStep(
+        target: OperatorLibrary.asStrided,
+        arguments: [
+          .integers(base.meta.layout.sizes), .integers(base.meta.layout.strides), .int(base.meta.layout.offset),
+        ],
+        isWithoutGrad: true)
+      var view = try add(place, of: root)
+      if base.requiresGrad || base.requiresGradAfter {
+        let history = addBase(.autogradBase(of: own[0].input), base, over: own.map(\.input))
+        view = graft(history, onto: view)
+        if isWritten(own.map(\.input)) { copy(view, into: history) }
+      }
+      for member in own { try replace(member.input, by: member.base.views, of: view) }
+    }
+  }
+
+  private mutating func addBase(
+    _ base: SyntheticBase.Base, _ known: Base, over inputs: [Int], isWritten: Bool = false
+  ) -> NodeID {
+    var meta = known.meta
+    meta.requiresGrad = known.requiresGrad
+    let descriptors = inputs.map { graph[metadata: placeholders[$0]].descriptor ?? .input($0) }
+    let point: Graph.InsertionPoint =
+      baseNodes.last.map { .after($0) } ?? placeholders.first.map { .before($0) } ?? .end
+    let node = graph.inserting(point) {
+      $0.placeholder(
+        "base\(bases.count)",
+        metadata: NodeMetadata(value: .reference(meta), descriptor: .syntheticBase(of: descriptors)))
+    }
+    baseNodes.append(node)
+    bases.append(base)
+    facts.append(
+      .init(
+        requiresGrad: known.requiresGrad, isLeaf: known.isLeaf, requiresGradAfter: known.requiresGradAfter,
+        failureAfter: known.failureAfter, subclass: known.subclass,
+        sharesInnerMemory: inputs.contains { original.inputs[$0].sharesInnerMemory }))
+    return node
+  }
+
+  /// Whether the function writes, where autograd looks, to these inputs or to views of them that it connects with them.
+  private func isWritten(_ inputs: [Int]) -> Bool {
+    let captured = original.module.graph
+    var connected = Set(inputs.map { placeholders[$0] })
+    for id in captured.nodes {
+      let node = captured[id]
+      guard let target = node.target, let source = node.arguments.first?.reference, connected.contains(source) else {
+        continue
+      }
+      let isTracked = node.metadata.gradMode ?? original.signature.isGradEnabled
+      if captured.writesElements(id), isTracked { return true }
+      let cutsHistory = !isTracked || (target as? OperatorDefinition)?.derivative?.isEmpty == true
+      if target === GetItem.shared || (target.schema.isView && !cutsHistory) { connected.insert(id) }
+    }
+    return false
+  }
+
+  // MARK: Nodes
+
+  private mutating func add(
+    _ target: any Operator, _ arguments: [GraphArgument], _ metadata: NodeMetadata
+  ) -> NodeID {
+    let (positional, keywords) = target.schema.shortestCall(arguments)
+    let node = graph.inserting(lastView.map { .after($0) } ?? .end) {
+      $0.call(target, positional, keywords.map { KeywordArgument($0.name, $0.value) }, metadata: metadata)
+    }
+    lastView = node
+    return node
+  }
+
+  /// Adds a view of a node's value.
+  private mutating func add(_ step: ViewStep, of source: NodeID) throws -> NodeID {
+    guard let meta = graph[metadata: source].tensor else {
+      throw GraphError(.invalidArgument, "nothing is known of its value", node: graph[source].name)
+    }
+    let target = step.target
+    let arguments = step.arguments.map { $0.widened(to: NodeID.self) }
+    let value = try DispatchContext.current.withMode(nil) {
+      try target.call([.reference(Tensor(fake: meta))] + step.arguments.map { $0.widened() })
+    }
+    var metadata = NodeMetadata(
+      value: value.map { .reference(TensorMeta($0)) }, gradMode: step.isWithoutGrad ? false : nil)
+    let node = add(target, [.reference(source)] + arguments, metadata)
+    guard let elements = metadata.value?.elements, elements.indices.contains(step.resultIndex) else { return node }
+    metadata.value = elements[step.resultIndex]
+    let item = graph.inserting(.after(node)) { $0.getItem(node, step.resultIndex, metadata: metadata) }
+    lastView = item
+    return item
+  }
+
+  private mutating func graft(_ history: NodeID, onto view: NodeID) -> NodeID {
+    add(
+      OperatorLibrary.withHistory, [.reference(view), .reference(history)],
+      NodeMetadata(value: graph[metadata: view].value))
+  }
+
+  /// Adds the write of a view's elements to the base that has its history, where the function ends.
+  private mutating func copy(_ view: NodeID, into base: NodeID) {
+    graph.inserting(graph.output.map { .before($0) } ?? .end) {
+      _ = $0.call(
+        OperatorLibrary.copy.inPlace, [.reference(base), .reference(view)],
+        metadata: NodeMetadata(value: $0[metadata: base].value))
+    }
+  }
+
+  private mutating func replace(_ input: Int, by views: [ViewStep], of base: NodeID) throws {
+    let placeholder = placeholders[input]
+    var node = try views.reduce(base) { try add($1, of: $0) }
+    if let wanted = graph[metadata: placeholder].tensor, let got = graph[metadata: node].tensor,
+      got.sizes != wanted.sizes || got.layout.strides != wanted.layout.strides
+    {
+      // The input, or its base, was given another layout since it was made.
+      let layout = wanted.layout
+      let place = ViewStep(
+        target: OperatorLibrary.asStrided,
+        arguments: [.integers(layout.sizes), .integers(layout.strides), .int(layout.offset)])
+      node = try add(place, of: base)
+    }
+    replacements[input] = node
+    graph.replaceAllUses(of: placeholder, with: node)
+  }
+
+  // MARK: The result
+
+  consuming func finish() throws -> (AOTGraphCapture, SyntheticBase?) {
+    var capture = original
+    let layoutChanges = replacements.sorted { $0.key < $1.key }.compactMap { layoutChange(of: $0.key, $0.value) }
+    let identities = takeIdentities(from: &capture)
+    let others = placeholders.indices.filter { replacements[$0] == nil }
+    for input in replacements.keys { try graph.erase(placeholders[input]) }
+    capture.module.graph = graph
+    capture.inputs = facts + others.map { original.inputs[$0] }
+    return (
+      capture,
+      SyntheticBase(bases: bases, otherInputs: others, layoutChanges: layoutChanges, identities: identities)
+    )
+  }
+
+  /// What the function did to the layout of an input; of a base itself, the graph knows.
+  private func layoutChange(of input: Int, _ node: NodeID) -> LayoutChange? {
+    if baseNodes.contains(node) { return nil }
+    let steps = graph.users(of: node).compactMap { user -> ViewStep? in
+      guard let target = graph[user].target as? OperatorDefinition, target.mutatesLayoutOnly,
+        graph[user].arguments.first?.reference == node, case .inPlace(let view) = target.implementation,
+        let arguments = try? graph[user].boundArguments()
+      else { return nil }
+      return ViewStep(target: view, arguments: arguments.dropFirst().map { $0.map { _ in .none } })
+    }
+    let known = original.inputs[input]
+    return steps.isEmpty
+      ? nil : LayoutChange(input: input, isHidden: known.isLeaf && known.requiresGrad, steps: steps)
+  }
+
+  /// Takes out of the function's results what is an input that it does not get any more.
+  private mutating func takeIdentities(from capture: inout AOTGraphCapture) -> [SyntheticBase.Identity] {
+    guard let output = graph.output, var results = graph.result.elements else { return [] }
+    var identities: [SyntheticBase.Identity] = []
+    for (index, result) in results.enumerated() {
+      guard let node = result.reference, !baseNodes.contains(node),
+        let input = replacements.first(where: { $0.value == node })?.key
+      else { continue }
+      identities.append(.init(output: index, input: input))
+      results[index] = .none
+      if capture.outputs.indices.contains(index) { capture.outputs[index] = .init(requiresGrad: false) }
+    }
+    graph.setArguments(of: output, [.tuple(results)])
+    return identities
+  }
+}
+
+extension Argument {
+  fileprivate static func integers(_ values: [SymInt]) -> Argument { .list(values.map { .int($0) }) }
+}
