@@ -81,6 +81,12 @@ final class FunctionFuzzTests: XCTestCase {
     }
   }
 
+  func testAGradientOfBagsWithoutDimensionsIsRefused() throws {
+    let (x, indices) = (Value.reference(try wave([])), Value.reference(try Tensor([0] as [Int64])))
+    let backward = try OperatorLibrary.named("aten._embedding_bag_dense_backward.default")
+    XCTAssertThrowsError(try backward(x, indices, indices, indices, indices, .int(1), .bool(false), .int(2), .none))
+  }
+
   func testAScanInPlaceKeepsItsType() throws {
     let x = try wave([3])
     XCTAssertThrowsError(try OperatorLibrary.named("aten.cumsum_.default")(.reference(x), .int(0), .dtype(.int8)))
