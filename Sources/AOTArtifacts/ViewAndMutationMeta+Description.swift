@@ -58,7 +58,8 @@ extension ViewStep: CustomStringConvertible {
   public var description: String {
     let name = target.name.overload == "default" ? target.name.base : "\(target.name.base).\(target.name.overload)"
     let result = resultIndex == 0 ? "" : "[\(resultIndex)]"
-    return "\(name)(\(arguments.map(Self.spelled).joined(separator: ", ")))\(result)\(isWithoutGrad ? " without grad" : "")"
+    return
+      "\(name)(\(arguments.map(Self.spelled).joined(separator: ", ")))\(result)\(isWithoutGrad ? " without grad" : "")"
   }
 
   private static func spelled(_ constant: Constant) -> String {

@@ -72,7 +72,8 @@ func skeleton(_ graph: Graph) -> String {
 }
 
 /// The function as the stages compile it, its graphs interpreted.
-func staged(_ capture: AOTGraphCapture) throws -> RuntimeFunction {
+func staged(_ outer: AOTGraphCapture) throws -> RuntimeFunction {
+  let (capture, syntheticBase) = try SyntheticBase.preCompile(outer)
   let functional = try capture.functionalized()
   try functional.module.validate()
   func interpreted(_ module: GraphModule) -> ([Value]) throws -> [Value] {
@@ -81,7 +82,7 @@ func staged(_ capture: AOTGraphCapture) throws -> RuntimeFunction {
   let joint = capture.needsAutograd ? try functional.differentiated() : nil
   guard let joint, !joint.differentiableOutputs.isEmpty else {
     let run = SendableBox(interpreted(functional.module))
-    return WrapperStack(capture, functional.meta, syntheticBase: nil, autograd: nil).wrap { try run.value($0) }
+    return WrapperStack(outer, capture, functional.meta, .init(syntheticBase: syntheticBase)).wrap { try run.value($0) }
   }
   try joint.module.validate()
   let partition = try MinCutPartition().partition(joint)
@@ -92,10 +93,11 @@ func staged(_ capture: AOTGraphCapture) throws -> RuntimeFunction {
   }
   let backward = LazyBackward(module(partition.backward), compiler: InterpretingCompiler())
   let run = SendableBox(interpreted(module(partition.forward)))
-  return WrapperStack(
-    capture, functional.meta, syntheticBase: nil,
-    autograd: try AutogradJoin(capture, functional, joint, partition, backward: backward)
-  ).wrap { try run.value($0) }
+  let autograd = try AutogradJoin(
+    functional, joint, partition, failures: { capture.failure(of: $0, functional.meta) }, backward: backward,
+    differentiableBackward: nil)
+  return WrapperStack(outer, capture, functional.meta, .init(syntheticBase: syntheticBase, autograd: autograd))
+    .wrap { try run.value($0) }
 }
 
 struct SendableBox<Value>: @unchecked Sendable {

@@ -74,7 +74,8 @@ extension InputSignature.TensorGuard {
       (.startsInside, "\(startsInside)", "\(called.startsInside)"),
       (.requiresGrad, "\(requiresGrad)", "\(called.requiresGrad)"), (.isLeaf, "\(isLeaf)", "\(called.isLeaf)"),
       (.isInference, "\(isInference)", "\(called.isInference)"),
-      (.sameTensor, spelled(sameAs), spelled(called.sameAs)), (.sharedMemory, spelled(overlap), spelled(called.overlap)),
+      (.sameTensor, spelled(sameAs), spelled(called.sameAs)),
+      (.sharedMemory, spelled(overlap), spelled(called.overlap)),
       (.subclass, subclass.map { "\($0)" } ?? "none", called.subclass.map { "\($0)" } ?? "none"),
       (.innerMemory, spelled(innerOverlap), spelled(called.innerOverlap)),
     ]

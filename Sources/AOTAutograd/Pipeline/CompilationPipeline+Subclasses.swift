@@ -1,5 +1,6 @@
 import AOTArtifacts
 import GraphIR
+import JointTracing
 import Partitioning
 import RuntimeWrappers
 

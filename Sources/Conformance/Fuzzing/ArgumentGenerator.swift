@@ -27,7 +27,8 @@ struct ArgumentGenerator {
   var base: String { target.name.base.hasSuffix("_") ? String(target.name.base.dropLast()) : target.name.base }
 
   init(
-    _ target: OperatorDefinition, of subject: (name: Name, tensor: Tensor), among values: [(name: Name, tensor: Tensor)],
+    _ target: OperatorDefinition, of subject: (name: Name, tensor: Tensor),
+    among values: [(name: Name, tensor: Tensor)],
     nextName: Name, random: SplitMix
   ) {
     self.target = target
@@ -54,7 +55,8 @@ struct ArgumentGenerator {
     switch type {
     case .optional(let type): random.chance(50) ? .none : argument(name, type)
     case .tensor: .reference(tensor(name))
-    case .list(.tensor, _): .list((0..<1 + random.below(2)).map { _ in .reference(tensor(name)) } + [.reference(subject.name)])
+    case .list(.tensor, _):
+      .list((0..<1 + random.below(2)).map { _ in .reference(tensor(name)) } + [.reference(subject.name)])
     case .list(.optional(.tensor), _): .list([.reference(tensor("indices"))])
     case .list(.int, let count), .list(.symInt, let count):
       .list(integers(name, count: count).map { .int(SymInt($0)) })
@@ -161,7 +163,8 @@ struct ArgumentGenerator {
     case (_, "mat1"), (_, "mat"): return made([shape.first ?? 1, 2], subject.tensor.dtype)
     case (_, "mat2"): return made([2, shape.last ?? 1], subject.tensor.dtype)
     case (_, "vec"): return made([base == "addmv" ? 2 : shape.last ?? 1], subject.tensor.dtype)
-    case (_, "vec1"), (_, "vec2"): return made([name == "vec1" ? shape.first ?? 1 : shape.last ?? 1], subject.tensor.dtype)
+    case (_, "vec1"), (_, "vec2"):
+      return made([name == "vec1" ? shape.first ?? 1 : shape.last ?? 1], subject.tensor.dtype)
     case (_, "weight") where base.contains("norm"), (_, "bias") where base.contains("norm"):
       return made(shape.suffix(1), subject.tensor.dtype)
     default: break

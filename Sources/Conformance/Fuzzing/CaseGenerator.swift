@@ -50,7 +50,8 @@ struct CaseGenerator {
       switch random.below(100) {
       case ..<55: builder.addCall(of: pool.views, role: .view, isGradEnabled: random.chance(10) ? false : nil)
       case ..<70: builder.addCall(of: pool.commonComputations, role: .compute)
-      case ..<85: builder.addCall(of: [OperatorLibrary.detach, OperatorLibrary.clone, OperatorLibrary.alias], role: .view)
+      case ..<85:
+        builder.addCall(of: [OperatorLibrary.detach, OperatorLibrary.clone, OperatorLibrary.alias], role: .view)
       case ..<95: builder.addRequireGrad()
       default: builder.addCall(of: pool.writes, role: .write, isGradEnabled: false)
       }
@@ -79,7 +80,8 @@ struct CaseGenerator {
 
   // MARK: - Function
 
-  private mutating func makeBody(_ isGradEnabled: Bool, _ make: @escaping () throws -> [Tensor]) throws -> TensorProgram {
+  private mutating func makeBody(_ isGradEnabled: Bool, _ make: @escaping () throws -> [Tensor]) throws -> TensorProgram
+  {
     var builder = try ProgramBuilder(pool, isGradEnabled: isGradEnabled, random: split(), arguments: make)
     for _ in 0..<2 + random.below(7) {
       let mode: Bool? = random.chance(12) ? false : random.chance(4) ? true : nil
@@ -160,7 +162,9 @@ extension FunctionCase.Call {
   func withOtherElements(_ random: inout SplitMix) -> FunctionCase.Call {
     var call = self
     for index in call.arguments.steps.indices {
-      guard case .literal(var literal) = call.arguments.steps[index].action, literal.dtype.isFloatingPoint else { continue }
+      guard case .literal(var literal) = call.arguments.steps[index].action, literal.dtype.isFloatingPoint else {
+        continue
+      }
       literal.elements = random.literal(literal.shape, literal.dtype).elements
       call.arguments.steps[index].action = .literal(literal)
     }

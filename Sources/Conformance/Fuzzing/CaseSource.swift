@@ -48,7 +48,8 @@ extension FunctionCase.Call {
     if omittedRoots == .max { parameters.append("tangent: { _, _ in nil }") }
     if omittedRoots != 0, omittedRoots != .max {
       let omitted = (0..<64).filter { omittedRoots >> UInt64($0) & 1 == 1 }
-      parameters.append("tangent: { try \(omitted).contains($0) ? nil : CheckedCall.unevenTangent(root: $0, tensor: $1) }")
+      parameters.append(
+        "tangent: { try \(omitted).contains($0) ? nil : CheckedCall.unevenTangent(root: $0, tensor: $1) }")
     }
     var lines = ["CheckedCall(" + parameters.joined(separator: ", ")]
     if let afterwards {

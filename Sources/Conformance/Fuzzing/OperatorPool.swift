@@ -33,8 +33,10 @@ struct OperatorPool: Sendable {
   }
 
   private static let common: Set = [
-    "add", "sub", "mul", "div", "neg", "abs", "tanh", "sin", "exp", "sigmoid", "relu", "square", "clamp", "maximum", "where",
-    "lerp", "addcmul", "gt", "lt", "sum", "mean", "amax", "max", "prod", "softmax", "cumsum", "logsumexp", "matmul", "mm",
+    "add", "sub", "mul", "div", "neg", "abs", "tanh", "sin", "exp", "sigmoid", "relu", "square", "clamp", "maximum",
+    "where",
+    "lerp", "addcmul", "gt", "lt", "sum", "mean", "amax", "max", "prod", "softmax", "cumsum", "logsumexp", "matmul",
+    "mm",
     "bmm", "addmm", "cat", "stack", "flip", "roll", "repeat", "clone", "tril", "index_select", "gather", "index",
     "masked_fill", "index_put", "scatter", "sort", "_to_copy", "zeros_like", "constant_pad_nd", "gelu", "layer_norm",
   ]

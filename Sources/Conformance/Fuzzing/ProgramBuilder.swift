@@ -172,7 +172,8 @@ struct ProgramBuilder {
   }
 
   private mutating func rebuild() throws {
-    values = try DispatchContext.current.withGrad(isGradEnabled) { () throws in try program.values(of: makeArguments()) }
+    values = try DispatchContext.current.withGrad(isGradEnabled) { () throws in try program.values(of: makeArguments())
+    }
   }
 
   private func isTame(_ name: Name) -> Bool {

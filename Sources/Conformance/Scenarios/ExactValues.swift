@@ -1,3 +1,4 @@
+import AOTAutogradTesting
 import TensorCore
 
 /// What a scenario gives in double precision, by what is compared: the judge where rounding decides.

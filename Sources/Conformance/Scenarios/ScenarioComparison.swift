@@ -1,3 +1,4 @@
+import AOTAutograd
 import AOTAutogradTesting
 import EagerAutograd
 import Foundation

@@ -56,7 +56,8 @@ final class AccumulateGradient: GradientFunction {
 
   /// Whether nobody else holds the gradient, and it lies in memory as the leaf does. Who holds inner tensors is not known.
   private func canTakeOver(_ gradient: inout Tensor) -> Bool {
-    guard !isGradEnabled, gradient.autogradMeta == nil, gradient.wrapperMeta == nil, DispatchContext.current.mode == nil,
+    guard !isGradEnabled, gradient.autogradMeta == nil, gradient.wrapperMeta == nil,
+      DispatchContext.current.mode == nil,
       isKnownUniquelyReferenced(&gradient)
     else { return false }
     // What it is a view of is of no interest any more, and may be the only other holder of the memory.

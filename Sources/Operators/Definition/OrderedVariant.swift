@@ -11,7 +11,7 @@ extension OperatorDefinition {
     guard traits.contains(.effectful), !mutates, !schema.returns.contains(where: \.isList) else { return nil }
     switch implementation {
     case .host, .kernel: break
-    case .view, .copy, .inPlace, .mutating, .composite: return nil
+    case .view, .copy, .inPlace, .mutating, .setStorage, .composite: return nil
     }
     return DerivedVariants.ordered.variant(of: self) { original in
       OperatorDefinition(
@@ -31,7 +31,7 @@ extension OperatorDefinition {
       return .kernel(
         shape: { try shape(self.call($0)) + [Self.token] },
         lowering: { try lowering(self.call($0), $1.dropLast(), &$2) })
-    case .view, .copy, .inPlace, .mutating, .composite: return implementation
+    case .view, .copy, .inPlace, .mutating, .setStorage, .composite: return implementation
     }
   }
 

@@ -21,7 +21,7 @@ enum SubclassDispatch {
       recordWrites(of: call)
       let fresh = zip(call.target.schema.returns, results).filter { $0.0.alias == nil }.map(\.1)
       return call.target.packedResults(new: fresh, arguments: call.arguments)
-    case .kernel, .host, .copy: return try handled(call)
+    case .kernel, .host, .copy, .setStorage: return try handled(call)
     }
   }
 
