@@ -10,9 +10,9 @@ final class FunctionFuzzTests: XCTestCase {
   func testRandomFunctionsInterpreted() { check(AOTConfiguration.Compiler.interpret, seed: 2) }
 
   private func check(_ compiler: AOTConfiguration.Compiler, seed: UInt64) {
-    let report = FunctionFuzzer(seed: seed, compiler: compiler).run(0..<120, threadCount: 2, maximumFailureCount: 1)
+    let report = FunctionFuzzer(seed: seed, compiler: compiler).run(0..<100, threadCount: 2, maximumFailureCount: 3)
     for failure in report.failures { XCTFail("case \(failure.number): \(failure.differences)\n\(failure.test)") }
-    XCTAssertGreaterThan(report.agreeing, 80)
+    XCTAssertGreaterThan(report.agreeing, 70)
     XCTAssertEqual(report.unmade, 0)
   }
 
@@ -37,7 +37,7 @@ final class FunctionFuzzTests: XCTestCase {
     let wrong = Wrong()
     let fuzzer = FunctionFuzzer(
       seed: 1, compiler: .custom(forward: wrong, backward: InterpretCompiler(), inference: wrong))
-    let failure = try XCTUnwrap(fuzzer.run(0..<40, maximumFailureCount: 1).failures.first)
+    let failure = try XCTUnwrap(fuzzer.run(0..<20, maximumFailureCount: 1).failures.first)
     XCTAssertTrue(failure.differences.contains("elements"), failure.differences)
     XCTAssertTrue(failure.test.contains("try aotcheck("), failure.test)
     XCTAssertLessThan(failure.test.split(separator: "\n").count, 40, failure.test)
@@ -65,7 +65,7 @@ final class FunctionFuzzTests: XCTestCase {
   func testAnOutputThatIsAViewMadeBeforeAWrite() {
     check({
       let leaf = try wave([3, 4], requiresGrad: true)
-      return .init([try leaf.split([1, 2])[1]], behind: [leaf])
+      return .init([try leaf.split(2)[1]], behind: [leaf])
     }) { arguments in
       let view = try arguments[0].alias()
       try noGrad { _ = try arguments[0].mul_(2) }
