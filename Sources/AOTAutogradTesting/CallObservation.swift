@@ -63,7 +63,7 @@ struct CallObservation {
   init(
     of call: CheckedCall, captured: CheckedCall.Arguments, number: Int, _ body: ([Tensor]) throws -> [Tensor?]
   ) throws {
-    let given = try call.arguments()
+    let given = try Generator(seed: UInt64(number)).use(call.arguments)
     arguments = given.tensors
     self.captured = captured.tensors
     storages = (arguments + self.captured).map { ($0.storage, $0.storage.version) }

@@ -77,7 +77,8 @@ package struct FunctionCheck {
   }
 
   package func run() throws -> Outcome {
-    let (eagerCaptured, compiledCaptured) = (try captured(), try captured())
+    let make = { try Generator(seed: 0).use(captured) }
+    let (eagerCaptured, compiledCaptured) = (try make(), try make())
     let compiled = aotFunction(configuration: configuration) { [function] (inputs: [Tensor]) in
       try function(inputs, compiledCaptured.tensors)
     }

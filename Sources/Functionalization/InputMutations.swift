@@ -17,6 +17,11 @@ struct InputMutations {
       if input.view.memory !== base.memory {
         info.storageChange = input.view.metadata.gradMode == false ? .underNoGrad : .tracked
       } else if input.view !== base {
+        guard input.view.steps.allSatisfy({ $0.target.inPlaceVariantDefinition != nil }) else {
+          throw OperatorError(
+            .notImplemented, nil, "an input is made a view of itself; return the view, or set_ it outside of the function",
+            source: input.view.metadata.source)
+        }
         info.mutatesMetadata = true
         info.layoutChanges = input.view.steps
         let layout = try input.view.eagerMeta.layout

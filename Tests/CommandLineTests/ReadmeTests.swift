@@ -19,6 +19,7 @@ final class ReadmeTests: XCTestCase {
     "swift run -c release aot show gpt --stage joint --decompose core": "show gpt --stage joint --decompose core",
     "swift run -c release aot ops --filter norm": "ops --filter norm",
     "swift run -c release aot bench overhead": "bench overhead --quick",
+    "swift run -c release aot fuzz functions --cases 10000": "fuzz functions --cases 2",
     "swift run -c release aot fuzz text --cases 100000": "fuzz text --cases 100",
     "swift run -c release aot conformance ops Tests/ConformanceTests/Sample --compiled":
       "conformance ops \(root.path)/Tests/ConformanceTests/Sample --compiled --filter tanh",

@@ -64,7 +64,7 @@ public struct FunctionFuzzer: Sendable {
         }
         if chunk.isEmpty { return }
         var report = Report()
-        for number in chunk { report.add(check(number)) }
+        for number in chunk where report.failures.count < maximumFailureCount { report.add(check(number)) }
         progress(
           shared.withLock { shared in
             shared.report.add(report)
@@ -82,7 +82,8 @@ extension FunctionFuzzer {
     var report = Report()
     var generator = CaseGenerator(seed: seed, number: number, compiler: compiler)
     do {
-      let functionCase = try generator.makeCase()
+      // Steps that are tried draw random numbers too.
+      let functionCase = try Generator(seed: seed).use { try generator.makeCase() }
       report.callCounts = functionCase.callCounts
       switch try functionCase.check() {
       case .agrees: report.agreeing = 1

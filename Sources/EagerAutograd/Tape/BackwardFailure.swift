@@ -2,9 +2,13 @@ import TensorCore
 
 extension Tensor {
   /// Why a backward pass from this tensor would fail as memory is now: something that was saved for it has been written to
-  /// since, or an operator has no derivative. nil where it would not.
+  /// since, or an operator has no derivative, or a write cannot be followed. nil where it would not.
   package func backwardFailure() throws -> AutogradError? {
-    guard requiresGrad, let edge = try gradientEdge() else { return nil }
+    guard requiresGrad else { return nil }
+    let first: GradientEdge?
+    // Memory may have been written to in a way that a view's history cannot follow.
+    do { first = try gradientEdge() } catch let error as AutogradError { return error }
+    guard let edge = first else { return nil }
     var failure: AutogradError?
     var pending = [edge.function]
     var seen: Set<ObjectIdentifier> = []

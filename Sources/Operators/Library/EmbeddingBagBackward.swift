@@ -27,6 +27,10 @@ extension OperatorLibrary {
     """
   ) { call in
     let (gradient, indices) = (try call.tensor(0), try call.tensor(1).reshape([-1]))
+    guard gradient.rank == 2 else {
+      throw OperatorError(
+        .shape, call.target.name, "argument 'grad' must have 2 dimensions, but has shape \(gradient.sizes)")
+    }
     guard try call.bagMode(7) != .max else {
       let isEmpty = try call.tensor(3).eq(0).unsqueeze(1)
       let table = try gradient.newZeros([try call.int(5), gradient.shape[1]])
