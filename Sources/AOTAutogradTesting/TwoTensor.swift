@@ -14,7 +14,8 @@ public struct TwoTensor: TensorSubclass {
   public init(_ a: Tensor, _ b: Tensor) throws {
     guard a.sizes == b.sizes, a.dtype == b.dtype, a.device == b.device else {
       throw OperatorError(
-        .argument, nil, "TwoTensor needs two tensors of one shape and dtype, got \(a.dtype) \(a.sizes) and \(b.dtype) \(b.sizes)")
+        .argument, nil,
+        "TwoTensor needs two tensors of one shape and dtype, got \(a.dtype) \(a.sizes) and \(b.dtype) \(b.sizes)")
     }
     (self.a, self.b) = (a, b)
   }
