@@ -2,7 +2,8 @@ import GraphIR
 import Operators
 import TensorCore
 
-/// What a tensor is made of: memory of its own or, for a wrapper subclass, inner tensors and what it takes to wrap them again.
+/// What a tensor is made of: memory of its own or, for a wrapper subclass, inner tensors and what it takes to wrap them
+/// again.
 ///
 /// Where elements start in their storage is no part of it.
 public indirect enum TensorStructure: Hashable, Sendable {
@@ -144,7 +145,8 @@ extension Tensor {
     layout.offset != 0 || (subclass != nil && leaves.contains { $0.layout.offset != 0 })
   }
 
-  /// Whether inner tensors of either lie in memory that the other has as well, though the two are no views of one tensor.
+  /// Whether inner tensors of either lie in memory that the other has as well, though the two are no views of one
+  /// tensor.
   public func sharesInnerMemory(with other: Tensor) -> Bool {
     guard subclass != nil || other.subclass != nil, storage !== other.storage else { return false }
     let memory = leaves.map(\.storage)

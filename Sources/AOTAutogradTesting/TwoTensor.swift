@@ -2,8 +2,8 @@ import AOTAutograd
 
 /// A pair of tensors of one shape and dtype that stands for a tensor: every operator is applied to both.
 ///
-/// It is the subclass to test with: whatever is forgotten for one of the two shows. An ordinary tensor among the arguments takes
-/// part in both calls.
+/// It is the subclass to test with: whatever is forgotten for one of the two shows. An ordinary tensor among the
+/// arguments takes part in both calls.
 ///
 ///     let pair = try Tensor(wrapping: TwoTensor(a, b))
 ///     let a = pair.unwrapped(as: TwoTensor.self)?.a

@@ -27,7 +27,7 @@ struct CaptureInterpretation {
     self.recorder = recorder
     self.replay = ViewReplay(recorder: recorder)
     self.effects = EffectChains(capture.module.graph, recorder: recorder)
-    self.random = RandomStream(capture.module.graph, recorder: recorder)
+    self.random = RandomStream(capture, recorder: recorder)
   }
 
   /// Runs every node.

@@ -12,14 +12,18 @@ final class RandomStream {
   private var operands: (key: Value, counter: Value)?
   private var usedBlockCount = 0
 
-  init(_ program: Graph, recorder: FunctionalRecorder) {
+  /// Whether it is known how much each call draws: a wrapper subclass may draw for each of its inner tensors.
+  private let isCountable: Bool
+
+  init(_ capture: AOTGraphCapture, recorder: FunctionalRecorder) {
     self.recorder = recorder
-    draws = program.calledOperators.filter { $0.traits.contains(.random) }
+    draws = capture.module.graph.calledOperators.filter { $0.traits.contains(.random) }
+    isCountable = !capture.usesSubclasses && draws.allSatisfy { $0.keyed != nil }
   }
 
   /// Adds the graph's inputs, if its draws can all be placed. They are left as they are, in order, where one cannot.
   func addInputs() throws {
-    guard !draws.isEmpty, draws.allSatisfy({ $0.keyed != nil }) else { return }
+    guard !draws.isEmpty, isCountable else { return }
     let meta = TensorMeta(dtype: .int64, sizes: [])
     let key = try recorder.tracer.placeholder("random_key", meta, descriptor: .randomKey)
     let counter = try recorder.tracer.placeholder("random_counter", meta, descriptor: .randomCounter)

@@ -11,6 +11,8 @@ public enum LoopPipeline {
   public static let standard: [LoopPass] = [
     // Sizes of 1 would keep equal iteration spaces from looking equal.
     LoopPass(name: "squeeze-dimensions") { $0.squeezeDimensions() },
+    // Before copies merge with what comes before or after them.
+    LoopPass(name: "elide-copies") { $0.elideCopies() },
     // What nothing reads must not count as a consumer.
     LoopPass(name: "remove-dead-stores") { $0.removeDeadStores() },
     // Cheap producers go into each consumer, layout copies into products; their buffers disappear.

@@ -110,6 +110,23 @@ final class CompiledSubclassTests: XCTestCase {
     }
   }
 
+  func testWithoutRecording() throws {
+    try assertCompiledAgrees({ [try self.pair([3], requiresGrad: true)] }, backward: nil) { x in
+      try noGrad { [try x[0].mul_(2), try x[0] + 1] }
+    }
+    let function = aotFunction { (x: Tensor) in try x * 2 }
+    let result = try inferenceMode { try function(pair([3])) }
+    XCTAssertTrue(result.isInference)
+    XCTAssertThrowsError(try result.add_(1))
+  }
+
+  func testLayoutChanges() throws {
+    try assertCompiledAgrees({ [try self.pair([3, 2])] }) { x in
+      try x[0].t_()
+      return [try x[0] * 2]
+    }
+  }
+
   func testWritesThatAreRefused() throws {
     try assertCompiledAgrees({ [try self.pair([3], requiresGrad: true)] }) { x in [try x[0].mul_(2)] }
     try assertCompiledAgrees({ [try wave([3]), try self.pair([3])] }) { x in [try x[0].mul_(x[1])] }
@@ -123,6 +140,31 @@ final class CompiledSubclassTests: XCTestCase {
       [try x[1].view([9]), try x[0] * x[1]]
     }
     try assertCompiledAgrees({ [try self.pair([3, 2])] }) { x in [x[0], try x[0].t()[1], try x[0].detach()] }
+  }
+
+  func testWritesToViewsOfOnePair() throws {
+    try assertCompiledAgrees({
+      let pair = try self.pair([3, 2])
+      return [try pair[0], try pair.t(), try wave([2])]
+    }) { x in
+      try x[0].mul_(3)
+      return [try x[1] * 2, try x[1].sum([1]) + x[2]]
+    }
+    try assertCompiledAgrees({
+      let leaf = try self.pair([3, 2], requiresGrad: true)
+      let pair = try leaf * 1
+      return CallArguments([try pair[0], try pair[1]], behind: [leaf])
+    }) { x in
+      try x[0].mul_(x[1])
+      return [try x[0] + x[1]]
+    }
+    try assertCompiledAgrees({
+      let pair = try self.pair([3])
+      return [pair, try pair.view([3, 1])]
+    }) { x in
+      try x[1].zero_()
+      return [x[0]]
+    }
   }
 
   func testTheSamePairTwice() throws {
@@ -160,6 +202,46 @@ final class CompiledSubclassTests: XCTestCase {
       XCTAssertEqual(CallRecord.values(try function(tensor)), CallRecord.values(try tensor * 2))
       XCTAssertEqual(function.entryCount, entries)
     }
+  }
+
+  func testEachInnerTensorDrawsItsOwnNumbers() throws {
+    func drawn(_ function: (Tensor) throws -> Tensor) throws -> [Double] {
+      manualSeed(11)
+      return try CallRecord.values(function(pair([4], requiresGrad: true))) + CallRecord.values(Tensor.rand([2]))
+    }
+    let body: (Tensor) throws -> Tensor = { x in try x.dropout(0.5, isTraining: true) + x.randLike() }
+    for (name, configuration) in comparedConfigurations {
+      let function = aotFunction(configuration: configuration, body)
+      XCTAssertEqual(try drawn { try function($0) }, try drawn(body), name)
+    }
+  }
+
+  func testWhatIsRefused() throws {
+    let function = aotFunction { (x: Tensor) in try x * x }
+    let hooks = SavedTensorHooks {
+      [$0]
+    } unpack: {
+      $0[0]
+    }
+    try hooks.use { () throws in
+      XCTAssertThrowsError(try function(pair([2], requiresGrad: true))) {
+        XCTAssertEqual(($0 as? AOTError)?.code, .unsupported)
+      }
+    }
+    let x = try pair([2], requiresGrad: true)
+    XCTAssertThrowsError(try grad(of: function(x), with: x, gradient: pair([2]), createGraph: true)) {
+      XCTAssertEqual(($0 as? AutogradError)?.code, .notDifferentiable)
+    }
+    XCTAssertThrowsError(try pair([2]).set_(wave([2])))
+  }
+
+  func testChecksAtRunTime() throws {
+    let function = aotFunction(configuration: .init(debugAssertions: true)) { (x: Tensor, y: Tensor) in
+      try y.mul_(2)
+      return [try x.t(), try x * y]
+    }
+    let results = try function(pair([2, 2], requiresGrad: true), pair([2, 2]))
+    XCTAssertNotNil(results[1].unwrapped(as: TwoTensor.self))
   }
 
   func testGraphsAreOfInnerTensors() throws {

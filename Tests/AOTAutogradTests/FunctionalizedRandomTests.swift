@@ -89,6 +89,21 @@ final class FunctionalizedRandomTests: XCTestCase {
     }
   }
 
+  func testDecompositionsDrawTheNumbersOfTheirCall() throws {
+    let body: (Tensor) throws -> [Tensor] = { p in
+      let kept = try OperatorLibrary.bernoulli(.reference(p), .double(0.4))
+      return try [kept, p.randnLike(), p.detach().uniform_(from: -1, to: 1), Tensor.rand([3])]
+    }
+    let function = aotFunction(configuration: AOTConfiguration(decompositions: .primitives), body)
+    let (got, eager) = (try drawn { try function($0) }, try drawn(body))
+    for (got, eager) in zip(got, eager) {
+      for (a, b) in zip(got, eager) { XCTAssertEqual(a, b, accuracy: 1e-6) }
+    }
+    let calls = Set(
+      try function.stages(probabilities()).forward.description.matches(of: /philox\.\w+/).map { "\($0.0)" })
+    XCTAssertEqual(calls, ["philox.rand", "philox.randn"])
+  }
+
   func testEqualDrawsAreNotOne() throws {
     let function = aotFunction { (x: Tensor) in
       [try x.dropout(0.5, isTraining: true), try x.dropout(0.5, isTraining: true)]
@@ -121,6 +136,14 @@ final class FunctionalizedRandomTests: XCTestCase {
       let stages = try aotFunction(configuration: configuration, checkpointed).stages(probabilities().requiringGrad())
       XCTAssertEqual(stages.savedByteCount, 0, "masks are drawn again: \(name)")
     }
+  }
+
+  func testNumbersAreDrawnAgainAndMasksAreKept() throws {
+    func savedByteCount(_ body: @escaping (Tensor) throws -> Tensor) throws -> Int {
+      try aotFunction(body).stages(probabilities().requiringGrad()).savedByteCount
+    }
+    XCTAssertEqual(try savedByteCount { x in try x * x * x.randnLike() }, 0)
+    XCTAssertEqual(try savedByteCount { x in try x.dropout(0.5, isTraining: true) }, 15)
   }
 
   func testOnlyGraphsThatDrawTakeAKey() throws {

@@ -58,11 +58,14 @@ final class ReadmeTests: XCTestCase {
   }
 
   func testSnippetsAreCompiled() throws {
-    let articles = ["AddingAnOperator", "CustomOperators"].map { "Sources/Operators/Operators.docc/\($0).md" }
+    let articles = ["AddingAnOperator", "CustomOperators", "TensorSubclasses"].map {
+      "Sources/Operators/Operators.docc/\($0).md"
+    }
     let sources = [
       "Tests/CommandLineTests/ReadmeTests.swift", "Sources/Operators/Library/Activations.swift",
       "Sources/Operators/Library/Softmax.swift", "Tests/AOTAutogradTests/CustomOperators.swift",
-      "Tests/AOTAutogradTests/CustomOperatorTests.swift",
+      "Tests/AOTAutogradTests/CustomOperatorTests.swift", "Tests/AOTAutogradTests/ScaledHalf.swift",
+      "Tests/AOTAutogradTests/ScaledHalfTests.swift",
     ]
     let compiled = try sources.map { source in
       withoutIndentation(try String(contentsOf: Self.root.appending(path: source), encoding: .utf8))

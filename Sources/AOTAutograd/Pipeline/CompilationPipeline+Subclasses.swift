@@ -1,17 +1,23 @@
 import AOTArtifacts
+import EagerAutograd
 import GraphIR
 import JointTracing
 import Partitioning
 import RuntimeWrappers
 
-// Functions of wrapper tensors. Everything up to the partition is as for ordinary tensors, and on outer ones: autograd is. The two
-// halves are unwrapped one by one, so that the backward half can be unwrapped for gradients of another structure, too.
+// Functions of wrapper tensors. Everything up to the partition is as for ordinary tensors, and on outer ones: autograd
+// is. The two halves are unwrapped one by one, so that the backward half can be unwrapped for gradients of another
+// structure, too.
 extension CompilationPipeline {
   /// nil where no gradient can flow.
   func compileUnwrapped(_ subject: Subject, _ clock: inout PhaseClock) throws -> Compiled? {
     let (capture, functional) = (subject.capture, subject.functional)
     let joint = try clock.measure(.differentiate) { try functional.differentiated() }
     if joint.differentiableOutputs.isEmpty { return nil }
+    guard SavedTensorHooks.inUse == nil else {
+      throw AOTError(
+        .unsupported, "hooks for saved tensors do not apply to a compiled function of wrapper tensors; call it uncompiled")
+    }
     try verify(joint.module, as: .joint)
     let partition = try clock.measure(.partition) { try configuration.partitionerInUse.partition(joint) }
     var dense = try unwrapped(joint.module.with(partition.forward), capture)
@@ -64,8 +70,8 @@ extension CompilationPipeline {
     }
   }
 
-  /// - Throws: `AOTError` where the function writes to a tensor that shares inner memory with another input: the graph on outer
-  ///   tensors does not know that they are one.
+  /// - Throws: `AOTError` where the function writes to a tensor that shares inner memory with another input: the graph
+  ///   on outer tensors does not know that they are one.
   func refuseSharedInnerMemory(_ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta) throws {
     for (position, (facts, info)) in zip(capture.inputs, meta.inputs).enumerated()
     where facts.sharesInnerMemory && info.mutatesData {

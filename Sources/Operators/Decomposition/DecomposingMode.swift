@@ -7,6 +7,8 @@ final class DecomposingMode: DispatchMode {
   private let tracer: GraphTracer
   /// The operators whose decompositions are running, outermost first.
   private var running: [OperatorDefinition] = []
+  /// The random numbers of the keyed call that is being decomposed.
+  private var stream: RandomShare?
 
   init(_ table: DecompositionTable, recordingOn tracer: GraphTracer) {
     self.table = table
@@ -17,6 +19,7 @@ final class DecomposingMode: DispatchMode {
   func refuse(_ error: any Error) { tracer.refuse(error) }
 
   func dispatch(_ call: OperatorCall) throws -> Value {
+    let call = try stream?.keyed(call) ?? call
     switch table.replacement(of: call.target) {
     case nil: return try tracer.dispatch(call)
     case .calls(let body): return try decompose(call, body)
@@ -35,7 +38,11 @@ final class DecomposingMode: DispatchMode {
     defer { running.removeLast() }
     let expected = try DispatchContext.current.withMode(nil) { try Dispatcher.execute(call) }
     var fitting = ResultFitting(call)
-    return try fitting.fit(body(call), to: expected)
+    guard let unkeyed = call.unkeyed else { return try fitting.fit(body(call), to: expected) }
+    let saved = stream
+    stream = try RandomShare(of: call, unkeyed)
+    defer { stream = saved }
+    return try fitting.fit(body(unkeyed), to: expected)
   }
 }
 
@@ -48,7 +55,7 @@ extension DecompositionTable {
   }
 
   func replacement(of definition: OperatorDefinition) -> Replacement? {
-    if let body = self[definition] { return .calls(body) }
+    if let body = self[definition] ?? definition.keyedOriginal.flatMap({ self[$0] }) { return .calls(body) }
     // A write stays a write: `copy_` is what is left of every one.
     guard case .inPlace(let functional) = definition.implementation, definition !== OperatorLibrary.copy.inPlace,
       !definition.mutatesLayoutOnly, let body = self[functional]

@@ -5,16 +5,16 @@ struct DerivedVariants: Sendable {
   static let keyed = DerivedVariants()
   static let ordered = DerivedVariants()
 
-  /// The originals are kept as well: identities stay theirs.
-  private let known = Locked<[ObjectIdentifier: (original: OperatorDefinition, variant: OperatorDefinition)]>([:])
+  // A variant keeps its original, whose identity stays its own.
+  private let known = Locked<[ObjectIdentifier: OperatorDefinition]>([:])
 
   func variant(
     of original: OperatorDefinition, _ make: (OperatorDefinition) -> OperatorDefinition
   ) -> OperatorDefinition {
     known.withLock { known in
-      if let (_, variant) = known[ObjectIdentifier(original)] { return variant }
+      if let variant = known[ObjectIdentifier(original)] { return variant }
       let variant = make(original)
-      known[ObjectIdentifier(original)] = (original, variant)
+      known[ObjectIdentifier(original)] = variant
       return variant
     }
   }

@@ -23,8 +23,14 @@ extension OperatorDefinition {
     return DerivedVariants.keyed.variant(of: self) { original in
       OperatorDefinition(
         extending: original, schema: original.schema.keyed,
-        traits: original.traits.subtracting([.random, .factory, .core]), original.keyedImplementation)
+        traits: original.traits.subtracting([.random, .factory, .core])
+          .union(original.isCheapToDraw ? .pointwise : []), original.keyedImplementation)
     }
+  }
+
+  /// Of a keyed variant, the operator that draws.
+  var keyedOriginal: OperatorDefinition? {
+    schema.index(of: OperatorSchema.keyParameters[0]) == nil ? nil : extended
   }
 
   /// The number of counters that a call takes.
@@ -57,6 +63,11 @@ extension OperatorSchema {
 }
 
 extension Call {
+  /// The call that this one, of a keyed variant, stands for; nil for any other call.
+  var unkeyed: Call? {
+    target.keyedOriginal.map { Call($0, arguments.dropLast(OperatorSchema.keyParameters.count)) }
+  }
+
   /// What the call's further arguments say, where it is one of a keyed variant.
   var randomSource: RandomSource<Reference> {
     get throws {

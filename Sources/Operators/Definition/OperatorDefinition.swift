@@ -27,6 +27,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   private(set) var argumentRewrite: (@Sendable (OperatorCall) throws -> [Value])?
   /// Of an operator that draws random numbers, how many a call draws at once; nil where nobody can tell ahead of time.
   private(set) var drawCount: (@Sendable (OperatorCall) throws -> Int)?
+  /// Of such an operator, whether drawing again costs less than keeping what was drawn.
+  private(set) var isCheapToDraw = false
   /// The variant that writes its result into `self`; nil where there is none.
   public private(set) var inPlaceVariantDefinition: OperatorDefinition?
   /// Of a view, the operator that gives dense copies in new memory; nil where there is none.
@@ -36,6 +38,8 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   /// Of an operator that is implemented as `mutating`: what gives the written arguments as new results.
   public let functionalCounterpart: OperatorDefinition?
   public let mutates: Bool
+  /// Of a variant with further operands behind the operator's own, the operator.
+  private(set) var extended: OperatorDefinition?
 
   /// Which other effects the operator's has an order with; nil for an operator without one.
   public var effectKind: EffectKind? { traits.contains(.effectful) ? declaredEffectKind : nil }
@@ -118,6 +122,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
     self.auxiliaryResults = original.auxiliaryResults
     self.functionalCounterpart = nil
     self.mutates = false
+    self.extended = original
   }
 
   private init(copyVariantOf view: OperatorDefinition, rule: @escaping ViewRule) {
@@ -244,8 +249,13 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   }
 
   /// Says how many random numbers a call draws, so that they can have their place in those of a whole graph.
-  func drawing(_ count: @escaping @Sendable (OperatorCall) throws -> Int) -> OperatorDefinition {
+  ///
+  /// - Parameter isCheap: Whether drawing again costs less than keeping what was drawn. A mask of a byte per element is kept.
+  func drawing(
+    isCheap: Bool = true, _ count: @escaping @Sendable (OperatorCall) throws -> Int
+  ) -> OperatorDefinition {
     drawCount = count
+    isCheapToDraw = isCheap
     return self
   }
 

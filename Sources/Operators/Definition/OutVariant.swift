@@ -40,7 +40,8 @@ enum OutVariant {
   private static func resize(_ out: Tensor, as result: Tensor, _ call: OperatorCall) throws {
     guard out.wrapperMeta == nil else {
       throw OperatorError(
-        .shape, call.target.name, "'out' is of a wrapper subclass and cannot be resized; make it of shape \(result.sizes)")
+        .shape, call.target.name,
+        "'out' is of a wrapper subclass and cannot be resized; make it of shape \(result.sizes)")
     }
     guard DispatchContext.current.mode == nil else {
       throw OperatorError(

@@ -34,7 +34,7 @@ extension OperatorLibrary {
         builder.pointwise([input, drawn], to: results[0]) { select($0[1] .>= p, $0[0] * scale, 0) }
       })
   )
-  .drawing { try isTraining($0) ? $0.tensor(0).elementCount : 0 }
+  .drawing(isCheap: false) { try isTraining($0) ? $0.tensor(0).elementCount : 0 }
   .derivative(of: "input", saving: ["result1"]) { d in
     let scale = try isTraining(d.call) ? keptScale(d.call) : 1
     return try nativeDropoutBackward(.reference(d.gradient), .reference(d.results[1]), .double(scale))

@@ -54,7 +54,7 @@ extension OperatorLibrary {
         }
       })
   )
-  .drawing { call in
+  .drawing(isCheap: false) { call in
     let weights = try call.tensor(0)
     return try call.bool(2) ? weights.elementCount / (weights.shape.last ?? 1) * call.int(1) : weights.elementCount
   }

@@ -8,11 +8,12 @@ import TensorCore
 ///     let w = try Tensor(elements, shape: [outputs, inputs]).quantizedInt8(axis: 0)
 ///     let layer = aotFunction { (x: Tensor) in try x.linear(w).relu() }
 ///
-/// Operators compute with the values in the scale's dtype; a compiled function takes `data` and `scale`, and makes the values in a
-/// loop of its own where they are needed. Transposes are views. Nothing can be written to it, and other views than transposes are
-/// refused: `dequantized()` gives an ordinary tensor.
+/// Operators compute with the values in the scale's dtype; a compiled function takes `data` and `scale`, and makes the
+/// values in a loop of its own where they are needed. Transposes are views. Nothing can be written to it, and other
+/// views than transposes are refused: `dequantized()` gives an ordinary tensor.
 ///
-/// Per-channel symmetric quantization as in Krishnamoorthi, *Quantizing deep convolutional networks for efficient inference* (2018).
+/// Per-channel symmetric quantization as in Krishnamoorthi, *Quantizing deep convolutional networks for efficient
+/// inference* (2018).
 public struct QuantizedInt8: TensorSubclass {
   /// `int8`, in -127...127.
   public let data: Tensor
@@ -68,7 +69,8 @@ public struct QuantizedInt8: TensorSubclass {
   /// Whether a view has the same dimensions, in another order perhaps: scales still belong to data then.
   private static func keepsChannels(_ target: OperatorDefinition) -> Bool {
     [
-      OperatorLibrary.t, OperatorLibrary.transpose, OperatorLibrary.permute, OperatorLibrary.detach, OperatorLibrary.alias,
+      OperatorLibrary.t, OperatorLibrary.transpose, OperatorLibrary.permute, OperatorLibrary.detach,
+      OperatorLibrary.alias,
     ].contains { $0 === target }
   }
 }
@@ -76,11 +78,13 @@ public struct QuantizedInt8: TensorSubclass {
 extension Tensor {
   /// This weight quantized to 8-bit integers with a scale for each index of one dimension; see `QuantizedInt8`.
   ///
-  /// The scale maps the largest magnitude of a channel to 127. Values are rounded to the nearest multiple of the scale, ties to even.
+  /// The scale maps the largest magnitude of a channel to 127. Values are rounded to the nearest multiple of the scale,
+  /// ties to even.
   ///
   /// - Parameter axis: The channels' dimension: 0 for the weight of `linear`, of shape [outputs, inputs].
   /// - Returns: A tensor of the same sizes and dtype that requires no gradient.
-  /// - Throws: `OperatorError` where this tensor is not floating-point, has no such dimension, or is one of a function that is being
+  /// - Throws: `OperatorError` where this tensor is not floating-point, has no such dimension, or is one of a function
+  ///   that is being
   ///   captured.
   public func quantizedInt8(axis: Int) throws -> Tensor {
     guard dtype.isFloatingPoint, (-rank..<rank).contains(axis) else {
@@ -89,7 +93,8 @@ extension Tensor {
     }
     guard DispatchContext.current.mode == nil else {
       throw OperatorError(
-        .notImplemented, nil, "quantizedInt8 was called while a function is captured; quantize the weight before the call")
+        .notImplemented, nil,
+        "quantizedInt8 was called while a function is captured; quantize the weight before the call")
     }
     let channel = axis < 0 ? axis + rank : axis
     return try DispatchContext.current.withGrad(false) { () throws in

@@ -1,8 +1,8 @@
 import GraphIR
 import TensorCore
 
-/// Calls on tensors of wrapper subclasses: the subclass computes what the call gives, and the result gets its place among the
-/// outer tensors: a view shares its source's storage, a call in place gives the argument that it wrote to.
+/// Calls on tensors of wrapper subclasses: the subclass computes what the call gives, and the result gets its place
+/// among the outer tensors: a view shares its source's storage, a call in place gives the argument that it wrote to.
 enum SubclassDispatch {
   static func run(_ call: OperatorCall) throws -> Value {
     if call.target.isCustomFunction {
@@ -21,7 +21,11 @@ enum SubclassDispatch {
       recordWrites(of: call)
       let fresh = zip(call.target.schema.returns, results).filter { $0.0.alias == nil }.map(\.1)
       return call.target.packedResults(new: fresh, arguments: call.arguments)
-    case .kernel, .host, .copy, .setStorage: return try handled(call)
+    case .setStorage:
+      throw OperatorError(
+        .notImplemented, call.target.name,
+        "cannot give a tensor the memory of another where one is of a wrapper subclass")
+    case .kernel, .host, .copy: return try handled(call)
     }
   }
 
@@ -31,9 +35,13 @@ enum SubclassDispatch {
   private static func handled(_ call: OperatorCall) throws -> Value {
     var refusing: [any TensorSubclass.Type] = []
     for tensor in call.allTensors {
-      guard let type = tensor.subclass.map({ type(of: $0) }), !refusing.contains(where: { $0 == type }) else { continue }
+      guard let type = tensor.subclass.map({ type(of: $0) }), !refusing.contains(where: { $0 == type }) else {
+        continue
+      }
       // Autograd has seen the call: what happens on inner tensors is none of its business.
-      if let value = try DispatchContext.current.withGrad(false, { () throws in try type.dispatch(call) }) { return value }
+      if let value = try DispatchContext.current.withGrad(false, { () throws in try type.dispatch(call) }) {
+        return value
+      }
       refusing.append(type)
     }
     throw OperatorError(

@@ -3,10 +3,11 @@ import TensorCore
 
 /// A tensor made of other tensors: quantized data and its scales, a value and its mask.
 ///
-/// A value that conforms is wrapped as a `Tensor`, which then is passed, differentiated and compiled as any other. It has no memory of
-/// its own: every operator that is called on it is handed to `dispatch`, below autograd, which computes on the inner tensors. In a
-/// compiled function, arguments and results are wrapper tensors outside, and the graphs that run take and give inner tensors
-/// alone. These are PyTorch's wrapper subclasses (`__torch_dispatch__`, `__tensor_flatten__`, `__tensor_unflatten__`).
+/// A value that conforms is wrapped as a `Tensor`, which then is passed, differentiated and compiled as any other. It
+/// has no memory of its own: every operator that is called on it is handed to `dispatch`, below autograd, which
+/// computes on the inner tensors. In a compiled function, arguments and results are wrapper tensors outside, and the
+/// graphs that run take and give inner tensors alone. These are PyTorch's wrapper subclasses (`__torch_dispatch__`,
+/// `__tensor_flatten__`, `__tensor_unflatten__`).
 ///
 ///     let w = try Tensor(wrapping: Masked(value: value, mask: mask))
 ///     let y = try x.matmul(w)                             // Masked.dispatch
@@ -15,7 +16,8 @@ public protocol TensorSubclass {
   /// What results depend on besides inner tensors. A compiled function is compiled anew where it differs.
   associatedtype Metadata: Hashable & Sendable = NoMetadata
 
-  /// The inner tensors by name, of which there is at least one. They may be wrapper tensors themselves. Names are identifiers.
+  /// The inner tensors by name, of which there is at least one. They may be wrapper tensors themselves. Names are
+  /// identifiers.
   var innerTensors: KeyValuePairs<String, Tensor> { get }
   var metadata: Metadata { get }
   /// What the tensor looks like from outside: sizes, strides, dtype, device.
@@ -30,12 +32,13 @@ public protocol TensorSubclass {
 
   /// Computes an operator call that involves a wrapper tensor of this type, in terms of operators on inner tensors.
   ///
-  /// Composite operators never arrive here, nor do calls that only change a layout, such as `t_`. Results have the sizes and
-  /// the dtype that the operator gives. Those of a view are made of views of inner tensors; those of other operators have
-  /// memory of their own. A call in place writes to the inner tensors of its argument; what it gives here is not looked at.
+  /// Composite operators never arrive here, nor do calls that only change a layout, such as `t_`. Results have the
+  /// sizes and the dtype that the operator gives. Those of a view are made of views of inner tensors; those of other
+  /// operators have memory of their own. A call in place writes to the inner tensors of its argument; what it gives
+  /// here is not looked at.
   ///
-  /// - Returns: The results, wrapped or not; nil for a call that the type does not handle, which is then refused with an error
-  ///   that names the operator and the type.
+  /// - Returns: The results, wrapped or not; nil for a call that the type does not handle, which is then refused with
+  ///   an error that names the operator and the type.
   static func dispatch(_ call: OperatorCall) throws -> Value?
 }
 
@@ -59,8 +62,8 @@ extension TensorSubclass {
 extension Tensor {
   /// A tensor that stands for a value made of other tensors. It is a leaf that requires no gradient.
   ///
-  /// - Throws: `TensorError` where the value has no inner tensor, names one by what is no identifier, or has sizes that no
-  ///   tensor could have.
+  /// - Throws: `TensorError` where the value has no inner tensor, names one by what is no identifier, or has sizes that
+  ///   no tensor could have.
   public convenience init(wrapping value: some TensorSubclass) throws {
     let inner = value.innerTensors
     guard let first = inner.first?.value, inner.allSatisfy({ $0.key.isIdentifier }) else {
@@ -101,6 +104,8 @@ package final class WrapperRecord: WrapperMeta {
 extension String {
   fileprivate var isIdentifier: Bool {
     first.map { $0.isLetter || $0 == "_" } == true
-      && unicodeScalars.allSatisfy { $0.isASCII && ($0.properties.isAlphabetic || $0 == "_" || ("0"..."9").contains($0)) }
+      && unicodeScalars.allSatisfy {
+        $0.isASCII && ($0.properties.isAlphabetic || $0 == "_" || ("0"..."9").contains($0))
+      }
   }
 }

@@ -13,10 +13,11 @@ public struct DenseGraph {
 }
 
 extension GraphModule {
-  /// This graph with every tensor of a wrapper subclass replaced by its inner tensors: its calls by those that the subclass makes of
-  /// them.
+  /// This graph with every tensor of a wrapper subclass replaced by its inner tensors: its calls by those that the
+  /// subclass makes of them.
   ///
-  /// - Parameter inputs: What the graph's inputs are made of; nil for an ordinary tensor as the graph's metadata have it.
+  /// - Parameter inputs: What the graph's inputs are made of; nil for an ordinary tensor as the graph's metadata have
+  ///   it.
   /// - Throws: What a subclass does not handle, with the user's source location.
   public func unwrappingSubclasses(inputs: [TensorStructure?]) throws -> DenseGraph {
     let unwrapping = SubclassUnwrapping(self, inputs: inputs)

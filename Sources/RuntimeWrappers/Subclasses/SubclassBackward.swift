@@ -5,8 +5,8 @@ import TensorCore
 
 /// The backward half of a function with wrapper tensors: one graph on inner tensors for each structure of the tangents.
 ///
-/// Which subclass a gradient is of, only the caller's backward pass tells: a result that is an ordinary tensor may get one of a
-/// wrapper tensor that it was added to. The usual one, of the result's own structure, is known ahead of time.
+/// Which subclass a gradient is of, only the caller's backward pass tells: a result that is an ordinary tensor may get
+/// one of a wrapper tensor that it was added to. The usual one, of the result's own structure, is known ahead of time.
 public final class SubclassBackward: CompiledBackward, @unchecked Sendable {
   // Sendable: the module is constant, and what is compiled from it is behind a lock.
   private let module: GraphModule
@@ -70,7 +70,8 @@ public final class SubclassBackward: CompiledBackward, @unchecked Sendable {
 }
 
 extension TensorStructure {
-  /// A gradient for a result made like this: in the usual layout where it is an ordinary tensor, zeros where none arrived.
+  /// A gradient for a result made like this: in the usual layout where it is an ordinary tensor, zeros where none
+  /// arrived.
   fileprivate func tangent(_ gradient: Tensor?) throws -> Tensor {
     switch (gradient, self) {
     case (let gradient?, .wrapper): gradient

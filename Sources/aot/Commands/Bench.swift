@@ -11,6 +11,8 @@ enum Bench {
         "matmul", "Speed of float32 matrix products, beside a loop of SIMD multiplications and additions",
         MatmulBenchmark.run),
       benchmark("overhead", "Time per call of a compiled function too small to matter", OverheadBenchmark.run),
+      benchmark(
+        "wrappers", "Time per call of what stands between the caller and a compiled graph", WrapperBenchmark.run),
       benchmark("compile", "Time to capture and compile the training steps", CompileBenchmark.run),
       benchmark("pointwise", "Memory traffic of a fused chain of elementwise operators", PointwiseBenchmark.run),
       Accuracy.command,
