@@ -22,12 +22,15 @@ extension CallObservation {
   func differences(from eager: CallObservation) -> [String] {
     if let wanted = eager.failure, wanted.stage != .backward {
       guard let failure else { return ["does not throw, eagerly: \(wanted.error.unlocated)"] }
-      guard failure.stage == wanted.stage else { return ["throws \(failure.error.unlocated), eagerly only later: \(wanted.error.unlocated)"] }
+      guard failure.stage == wanted.stage else {
+        return ["throws \(failure.error.unlocated), eagerly only later: \(wanted.error.unlocated)"]
+      }
       guard type(of: failure.error) == type(of: wanted.error) else {
         return ["throws \(failure.error.unlocated), eagerly: \(wanted.error.unlocated)"]
       }
       let isFoundWhenRun = (failure.error as? OperatorError)?.code == .index
-      return failure.stage == .call && hasWritten && !isFoundWhenRun ? ["writes, then throws \(failure.error.unlocated)"] : []
+      return failure.stage == .call && hasWritten && !isFoundWhenRun
+        ? ["writes, then throws \(failure.error.unlocated)"] : []
     }
     if let failure, failure.stage != .backward || eager.failure == nil { return ["throws \(failure.error.unlocated)"] }
     return zip(facts, eager.facts).compactMap { $0.difference(from: $1) }
@@ -41,7 +44,8 @@ extension CallObservation {
 extension CallObservation.Fact {
   fileprivate func difference(from eager: Self) -> String? {
     guard subject == eager.subject, property == eager.property else {
-      return "\(place): \(property.rawValue) \(value), where eagerly \(eager.place): \(eager.property.rawValue) \(eager.value)"
+      return
+        "\(place): \(property.rawValue) \(value), where eagerly \(eager.place): \(eager.property.rawValue) \(eager.value)"
     }
     return value.agrees(with: eager.value) ? nil : "\(place): \(property.rawValue) \(value), eagerly \(eager.value)"
   }

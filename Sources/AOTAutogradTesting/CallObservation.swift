@@ -109,7 +109,8 @@ struct CallObservation {
     if stage == .call { add(stage, .call, .gradMode, .flag(isGradEnabled)) }
     var seen: [(subject: Subject, tensor: Tensor)] = []
     let inputs =
-      arguments.enumerated().map { (Subject.argument($0), $1) } + captured.enumerated().map { (Subject.captured($0), $1) }
+      arguments.enumerated().map { (Subject.argument($0), $1) }
+      + captured.enumerated().map { (Subject.captured($0), $1) }
     for (position, (subject, tensor)) in inputs.enumerated() {
       let (storage, version) = storages[position]
       add(stage, subject, .isWritten, .flag(storage.version != version))

@@ -40,7 +40,8 @@ public func aotcheck(
   configuration: AOTConfiguration = .init(), calls: [CheckedCall],
   _ function: @escaping (_ arguments: [Tensor]) throws -> [Tensor?]
 ) throws {
-  try aotcheck(configuration: configuration, calls: calls, capturing: { [] }) { arguments, _ in try function(arguments) }
+  try aotcheck(configuration: configuration, calls: calls, capturing: { [] }) { arguments, _ in try function(arguments)
+  }
 }
 
 /// How a compiled call differs from an eager one.

@@ -19,7 +19,8 @@ struct InputMutations {
       } else if input.view !== base {
         guard input.view.steps.allSatisfy({ $0.target.inPlaceVariantDefinition != nil }) else {
           throw OperatorError(
-            .notImplemented, nil, "an input is made a view of itself; return the view, or set_ it outside of the function",
+            .notImplemented, nil,
+            "an input is made a view of itself; return the view, or set_ it outside of the function",
             source: input.view.metadata.source)
         }
         info.mutatesMetadata = true

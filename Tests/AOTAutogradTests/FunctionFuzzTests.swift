@@ -7,7 +7,7 @@ import XCTest
 final class FunctionFuzzTests: XCTestCase {
   func testRandomFunctionsForTheCPU() { check(AOTConfiguration.Compiler.cpu, seed: 1) }
 
-  func testRandomFunctionsInterpreted() { check(AOTConfiguration.Compiler.interpret, seed: 2) }
+  func testRandomFunctionsInterpreted() { check(AOTConfiguration.Compiler.interpret, seed: 1) }
 
   private func check(_ compiler: AOTConfiguration.Compiler, seed: UInt64) {
     let report = FunctionFuzzer(seed: seed, compiler: compiler).run(0..<100, threadCount: 2, maximumFailureCount: 3)

@@ -39,7 +39,9 @@ final class GuardFactTests: XCTestCase {
 
   private let plain = CheckedCall { [try wave([2, 2]), try wave([2, 2], from: 1)] }
 
-  func testDType() throws { try assertGuards(.dtype, plain, .init { [try wave([2, 2]).to(.float64), try wave([2, 2])] }) }
+  func testDType() throws {
+    try assertGuards(.dtype, plain, .init { [try wave([2, 2]).to(.float64), try wave([2, 2])] })
+  }
 
   func testSizes() throws { try assertGuards(.sizes, plain, .init { [try wave([2, 2]), try wave([1, 2])] }) }
 
@@ -114,7 +116,9 @@ final class GuardFactTests: XCTestCase {
   }
 
   func testConstantsAndStructure() throws {
-    let function = aotFunction { (parts: [Tensor], factor: Double) in try parts.reduce(wave([2])) { try $0 + $1 * factor } }
+    let function = aotFunction { (parts: [Tensor], factor: Double) in
+      try parts.reduce(wave([2])) { try $0 + $1 * factor }
+    }
     let x = try wave([2])
     for _ in 0..<2 {
       XCTAssertEqual(try function([x], 1).elements(as: Float.self), try (wave([2]) + x).elements(as: Float.self))

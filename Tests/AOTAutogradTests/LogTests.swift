@@ -25,7 +25,9 @@ final class LogTests: XCTestCase {
 
   func testACompilationFromCaptureToWrappers() throws {
     let function = aotFunction { (x: Tensor, w: Tensor) in try x.mul_(2).view([2, 1]) * w }
-    let told = try events(Set(AOTEvent.Artifact.allCases)) { _ = try function(wave([2]), wave([2], requiresGrad: true)) }
+    let told = try events(Set(AOTEvent.Artifact.allCases)) {
+      _ = try function(wave([2]), wave([2], requiresGrad: true))
+    }
     var stages: [Dialect] = []
     var phases: Set<CompilationPhase> = []
     for event in told {
