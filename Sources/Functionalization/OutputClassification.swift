@@ -81,7 +81,8 @@ struct OutputClassification {
     }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
     // Eagerly, a view that was made with grad mode off requires a gradient since its base does.
-    let sharesRequiring = recordsGradients && facts.requiresGrad && view.steps.contains(where: \.isWithoutGrad)
+    let sharesRequiring =
+      recordsGradients && facts.requiresGrad && !view.hasOwnHistory && view.steps.contains(where: \.isWithoutGrad)
     if view.parent == nil || siblings.count == 1 && !sharesRequiring {
       outputs.append(Returned(view: view, descriptor: .output(position)))
       return info(.nonAlias)

@@ -37,7 +37,7 @@ public struct MinCutPartition: Partitioner {
     let cut = try model.solve()
     let saved = joint.nodes.indices.filter { model.isSaved($0, by: cut) }
     var result = try JointSplitter(joint, saved: saved).split { model.reason($0) }
-    result.cut = CutSummary(cutValue: cut.cutValue, flowValue: cut.flowValue)
+    result.cut = model.summary(of: cut)
     return result
   }
 }
@@ -100,6 +100,11 @@ private struct SavingModel {
     }
   }
 
+  /// Both values in bytes.
+  func summary(of cut: MinimumCut) -> CutSummary {
+    CutSummary(cutValue: costs.bytes(cut.cutValue), flowValue: costs.bytes(cut.flowValue))
+  }
+
   func isSaved(_ position: Int, by cut: MinimumCut) -> Bool {
     entry[position] >= 0 && cut.isOnSourceSide[entry[position]] && !cut.isOnSourceSide[exit[position]]
   }
@@ -136,9 +141,12 @@ private struct SavingCosts {
   /// Storages that live on whether anything in them is saved or not, by position of the root.
   private var isFree: [Bool]
   private var isOutput: [Bool]
+  /// What a byte costs: so much that inputs can cost one less each, to be saved rather than others of as many bytes.
+  private let byteCost: Int64
 
   init(_ joint: JointStructure, _ policy: RecomputePolicy) throws(GraphError) {
     self.joint = joint
+    byteCost = Int64(joint.nodes.indices.count { joint.isPlaceholder($0) }) + 1
     isFree = [Bool](repeating: false, count: joint.nodes.count)
     isOutput = isFree
     for position in joint.nodes.indices where joint.isPlaceholder(position) {
@@ -162,13 +170,17 @@ private struct SavingCosts {
 
   func isReturned(_ position: Int) -> Bool { isOutput[joint.root[position]] }
 
-  /// Bytes, 0 for what is free; nil for a value that is not to be saved.
+  func bytes(_ cost: Int64) -> Int64 { (cost + byteCost - 1) / byteCost }
+
+  /// The cost of saving a value, 0 for what is free; nil for one that is not to be saved.
   func cost(_ position: Int) throws(GraphError) -> Int64? {
     guard try isSavable(position) else { return nil }
     // What a view is a view of costs the same and serves all its views, so it is saved in their place.
     let isWanted = joint.tags[position] == .mustSave || joint.tags[position] == .preferSave
     if joint.isView(position), !isWanted, try isSavable(joint.root[position]) { return nil }
-    return isFree[joint.root[position]] ? 0 : Int64(try joint.pinnedByteCount(position))
+    let bytes = Int64(try joint.pinnedByteCount(position))
+    if isFree[joint.root[position]] || bytes == 0 { return 0 }
+    return bytes * byteCost - (joint.isPlaceholder(joint.root[position]) ? 1 : 0)
   }
 
   private func isSavable(_ position: Int) throws(GraphError) -> Bool {

@@ -16,6 +16,8 @@ public struct AutogradJoin: RuntimeWrapper {
     /// Primals that a gradient is wanted for.
     var differentiableInputs: [Int] = []
     let outputCount: Int
+    /// Results that are the same value as an earlier one, and get another history.
+    var repeatedOutputs: [Int] = []
     /// Results of the forward graph that require a gradient: those with a tangent first, in the tangents' order, then those
     /// from which nothing flows.
     var requiringOutputs: [Int]
@@ -54,6 +56,8 @@ public struct AutogradJoin: RuntimeWrapper {
       throw GraphError(.malformed, "a joint graph needs one tangent per differentiable output")
     }
     plan.outputMetas.replaceSubrange(..<plan.tangentCount, with: tangents)
+    let outputs = partition.forward.result.elements?.prefix(plan.outputCount).map(\.reference) ?? []
+    plan.repeatedOutputs = outputs.indices.filter { outputs[$0] != nil && outputs[..<$0].contains(outputs[$0]) }
     self.plan = plan
   }
 
@@ -85,7 +89,10 @@ public struct AutogradJoin: RuntimeWrapper {
       // Before anything is written: a write may leave a view whose history cannot be followed any more.
       let edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
       let primals = try plan.savedPrimals(arguments)
-      let results = try noGrad { try inner(arguments) }
+      var results = try noGrad { try inner(arguments) }
+      for index in plan.repeatedOutputs {
+        results[index] = results[index].map { .reference(Tensor(sharingMemoryOf: $0)) }
+      }
       let function = CompiledGradient(
         plan, saving: results.dropFirst(plan.outputCount), primals: primals, nextEdges: edges)
       for (index, output) in plan.requiringOutputs.enumerated() {

@@ -16,7 +16,8 @@ extension CompilationPipeline {
     if joint.differentiableOutputs.isEmpty { return nil }
     guard SavedTensorHooks.inUse == nil else {
       throw AOTError(
-        .unsupported, "hooks for saved tensors do not apply to a compiled function of wrapper tensors; call it uncompiled")
+        .unsupported,
+        "hooks for saved tensors do not apply to a compiled function of wrapper tensors; call it uncompiled")
     }
     try verify(joint.module, as: .joint)
     let partition = try clock.measure(.partition) { try configuration.partitionerInUse.partition(joint) }
