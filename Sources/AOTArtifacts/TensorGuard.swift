@@ -26,12 +26,16 @@ extension InputSignature.TensorGuard {
   }
 
   /// Whether the same holds of a tensor; found out without allocating.
-  public func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Bool {
+  ///
+  /// - Parameter sharesStorage: Whether a tensor before this one lies in the same storage.
+  public func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor], sharesStorage: Bool) -> Bool {
     guard tensor.dtype == dtype, tensor.layout.sizes == sizes, tensor.layout.strides == strides,
       tensor.device == device, tensor.startsInside == startsInside, tensor.requiresGrad == requiresGrad,
       tensor.isLeaf == isLeaf, tensor.isInference == isInference, isMadeAs(tensor)
     else { return false }
-    guard let shared = Self.sharing(tensor, at: position, among: all) else { return sameAs == nil && overlap == nil }
+    guard sharesStorage, let shared = Self.sharing(tensor, at: position, among: all) else {
+      return sameAs == nil && overlap == nil
+    }
     if all[shared] === tensor { return sameAs == shared }
     return overlap == Overlap(tensor, with: shared, all[shared])
   }

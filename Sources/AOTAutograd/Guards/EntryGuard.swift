@@ -39,10 +39,15 @@ struct EntryGuard {
       context.autocastDType == autocastDType, SavedTensorHooks.inUse === hooks
     else { return false }
     let all = closedOver.isEmpty ? tensors : tensors + closedOver
-    for position in all.indices where !self.tensors[position].accepts(all[position], at: position, among: all) {
-      return false
+    return StorageTable.with(capacity: all.count) { storages in
+      for position in all.indices {
+        let isKnown = storages.insert(all[position].storage)
+        guard self.tensors[position].accepts(all[position], at: position, among: all, sharesStorage: isKnown) else {
+          return false
+        }
+      }
+      return !hasSubclasses || innerOverlapsAgree(all)
     }
-    return !hasSubclasses || innerOverlapsAgree(all)
   }
 
   private func innerOverlapsAgree(_ all: [Tensor]) -> Bool {
