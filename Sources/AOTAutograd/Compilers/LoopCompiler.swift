@@ -33,6 +33,12 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     case result(byteCount: Int)
   }
 
+  /// The metadata of an argument, as an object: it is looked at in its place, and never copied.
+  private final class Expected: Sendable {
+    let meta: TensorMeta
+    init(_ meta: TensorMeta) { self.meta = meta }
+  }
+
   /// Memory that a run passes to the loops.
   private struct Memory {
     let storage: Storage
@@ -54,7 +60,7 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
 
   private let placeholderCount: Int
   private let origins: [Origin]
-  private let metas: [TensorMeta]
+  private let metas: [Expected]
   private let attributes: [Tensor]
   private let outputs: [GraphLowering.Output]
   /// The externals that are written to, and the arguments that they are.
@@ -62,12 +68,12 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
   private let executable: any LoopExecutable
 
   init(_ lowering: GraphLowering, executable: any LoopExecutable, module: GraphModule) throws {
-    var metas: [TensorMeta] = []
+    var metas: [Expected] = []
     var attributes: [Tensor] = []
     origins = try lowering.externals.map { external in
       switch external {
       case .placeholder(let argument, let meta):
-        metas.append(meta)
+        metas.append(Expected(meta))
         return .placeholder(argument: argument, meta: metas.count - 1)
       case .attribute(let path):
         guard let tensor = module.attribute(path) else { throw GraphError(.missingAttribute, "'\(path)' is missing") }
@@ -120,7 +126,7 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
       guard let tensor = arguments[argument].reference else {
         throw GraphError(.invalidArgument, "argument \(argument) of a compiled graph must be a tensor")
       }
-      return Memory(try fitted(tensor, to: meta))
+      return Memory(try fitted(tensor, to: metas[meta]))
     case .attribute(let index): return Memory(attributes[index])
     case .result(let byteCount):
       let storage = try Storage(byteCount: byteCount)
@@ -130,15 +136,16 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
   }
 
   /// The tensor, or a copy of it with the strides that the loops were compiled for.
-  private func fitted(_ tensor: Tensor, to index: Int) throws -> Tensor {
-    guard tensor.layout.sizes == metas[index].layout.sizes, tensor.dtype == metas[index].dtype else {
+  private func fitted(_ tensor: Tensor, to expected: Expected) throws -> Tensor {
+    if tensor.has(expected.meta.dtype, expected.meta.layout.sizes, expected.meta.layout.strides) { return tensor }
+    let meta = expected.meta
+    guard tensor.sizes == meta.sizes, tensor.dtype == meta.dtype else {
       throw GraphError(
         .invalidArgument,
-        "a \(tensor.dtype) tensor of shape \(tensor.sizes) came where the graph was compiled for \(metas[index].dtype) "
-          + "\(metas[index].sizes)")
+        "a \(tensor.dtype) tensor of shape \(tensor.sizes) came where the graph was compiled for \(meta.dtype) \(meta.sizes)"
+      )
     }
-    if tensor.layout.strides == metas[index].layout.strides || tensor.layout.isEmpty { return tensor }
-    let meta = metas[index]
+    if tensor.layout.isEmpty { return tensor }
     let copy = try Tensor(uninitialized: Layout(sizes: meta.sizes, strides: meta.layout.strides), dtype: meta.dtype)
     return try copy.copy_(tensor)
   }

@@ -6,7 +6,14 @@ import TensorCore
 
 /// Decides whether a compiled entry fits a call: an `InputSignature` arranged for checking without building one.
 struct EntryGuard {
+  /// A guard as an object: it is looked at in its place, and never copied.
+  private final class Check: Sendable {
+    let guarding: InputSignature.TensorGuard
+    init(_ guarding: InputSignature.TensorGuard) { self.guarding = guarding }
+  }
+
   private let tensors: [InputSignature.TensorGuard]
+  private let checks: [Check]
   private let constants: [Constant]
   private let isGradEnabled: Bool
   private let isInferenceMode: Bool
@@ -18,6 +25,7 @@ struct EntryGuard {
   /// - Parameter tensors: The call's tensors, then the tensors that the closure captured.
   init(_ tensors: [Tensor], constants: [Constant], context: DispatchContext) {
     self.tensors = tensors.indices.map { InputSignature.TensorGuard(tensors[$0], at: $0, among: tensors) }
+    self.checks = self.tensors.map(Check.init)
     self.constants = constants
     self.isGradEnabled = context.isGradEnabled
     self.isInferenceMode = context.isInferenceMode
@@ -42,9 +50,8 @@ struct EntryGuard {
     return StorageTable.with(capacity: all.count) { storages in
       for position in all.indices {
         let isKnown = storages.insert(all[position].storage)
-        guard self.tensors[position].accepts(all[position], at: position, among: all, sharesStorage: isKnown) else {
-          return false
-        }
+        guard checks[position].guarding.accepts(all[position], at: position, among: all, sharesStorage: isKnown)
+        else { return false }
       }
       return !hasSubclasses || innerOverlapsAgree(all)
     }
