@@ -68,7 +68,12 @@ extension Array: TensorTree where Element: TensorTree {
   public var treeConstants: [Constant] { [.int(SymInt(count))] + flatMap(\.treeConstants) }
   public func flatten(into flat: inout FlatTree) {
     flat.constants.append(.int(SymInt(count)))
-    for element in self { element.flatten(into: &flat) }
+    if Element.self == Tensor.self {
+      // The very type: a list of parameters, say, is taken over as a whole.
+      flat.tensors += unsafeBitCast(self, to: [Tensor].self)
+    } else {
+      for element in self { element.flatten(into: &flat) }
+    }
   }
 }
 
