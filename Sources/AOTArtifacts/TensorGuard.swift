@@ -17,6 +17,12 @@ extension InputSignature.TensorGuard {
       subclass: SubclassMeta(tensor), innerOverlap: Self.innerOverlap(of: tensor, at: position, among: all))
   }
 
+  /// Whether autograd, subclass and place in memory are as this asks.
+  private func hasState(_ tensor: Tensor) -> Bool {
+    tensor.device == device && tensor.startsInside == startsInside && tensor.requiresGrad == requiresGrad
+      && tensor.isLeaf == isLeaf && tensor.isInference == isInference && isMadeAs(tensor)
+  }
+
   /// Whether a tensor is an ordinary one, or of the subclass, metadata and structure, as this asks.
   private func isMadeAs(_ tensor: Tensor) -> Bool { subclass?.describes(tensor) ?? (tensor.subclass == nil) }
 
@@ -26,12 +32,13 @@ extension InputSignature.TensorGuard {
   }
 
   /// Whether the same holds of a tensor; found out without allocating.
-  public func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor]) -> Bool {
-    guard tensor.dtype == dtype, tensor.layout.sizes == sizes, tensor.layout.strides == strides,
-      tensor.device == device, tensor.startsInside == startsInside, tensor.requiresGrad == requiresGrad,
-      tensor.isLeaf == isLeaf, tensor.isInference == isInference, isMadeAs(tensor)
-    else { return false }
-    guard let shared = Self.sharing(tensor, at: position, among: all) else { return sameAs == nil && overlap == nil }
+  ///
+  /// - Parameter sharesStorage: Whether a tensor before this one lies in the same storage.
+  public func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor], sharesStorage: Bool) -> Bool {
+    guard tensor.has(dtype, sizes, strides), hasState(tensor) else { return false }
+    guard sharesStorage, let shared = Self.sharing(tensor, at: position, among: all) else {
+      return sameAs == nil && overlap == nil
+    }
     if all[shared] === tensor { return sameAs == shared }
     return overlap == Overlap(tensor, with: shared, all[shared])
   }

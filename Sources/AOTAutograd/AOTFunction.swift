@@ -79,7 +79,7 @@ public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
   /// - Throws: What the closure throws; `CaptureError` and the compilers' errors, before anything is written.
   public func callAsFunction(_ input: repeat each Input) throws -> Output {
     if table.runsEagerly { return try function.call(repeat each input) }
-    let flat = FlatInput(repeat each input)
+    let flat = Self.flattened(repeat each input)
     return try entry(flat, (repeat each input))(flat.tensors)
   }
 
@@ -89,14 +89,20 @@ public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
       throw AOTError(
         .unsupported, "the stages of a function were asked for while another is captured", source: table.source)
     }
-    return try entry(FlatInput(repeat each input), (repeat each input)).stages
+    return try entry(Self.flattened(repeat each input), (repeat each input)).stages
   }
 
   /// The number of signatures that the function is compiled for.
   public var entryCount: Int { table.entryCount }
 
+  private static func flattened(_ input: repeat each Input) -> FlatTree {
+    var flat = FlatTree()
+    for part in repeat each input { part.flatten(into: &flat) }
+    return flat
+  }
+
   /// The entry that fits; made, where there is none, by running the closure on stand-ins for the tensors of `input`.
-  private func entry(_ flat: FlatInput, _ input: (repeat each Input)) throws -> CompiledEntry<Output> {
+  private func entry(_ flat: FlatTree, _ input: (repeat each Input)) throws -> CompiledEntry<Output> {
     try table.entry(flat.tensors, flat.constants, naming: { Self.names(of: repeat each input) }) { tensors in
       var next = tensors.makeIterator()
       let replace: (Tensor) -> Tensor = { next.next() ?? $0 }
@@ -113,25 +119,5 @@ public final class AOTFunction<Output, each Input: TensorTree>: Sendable {
       position += 1
     }
     return names
-  }
-}
-
-/// Arguments as flat lists.
-private struct FlatInput {
-  var tensors: [Tensor] = []
-  var constants: [Constant] = []
-
-  init<each Input: TensorTree>(_ input: repeat each Input) {
-    for part in repeat each input { add(part) }
-  }
-
-  private mutating func add<Part: TensorTree>(_ part: Part) {
-    // The type is compared, since an optional that holds a tensor would be cast to it, and nil must be told from that.
-    if Part.self == Tensor.self, let tensor = part as? Tensor {
-      tensors.append(tensor)
-    } else {
-      tensors += part.tensors
-      constants += part.treeConstants
-    }
   }
 }

@@ -22,7 +22,7 @@ extension SIMD8<Double> {
   /// 2ˣ; error below 0.51 ulp.
   @inline(__always) var exponentialBase2: Self { (self * 0.693_147_180_559_945_3).exponential }
 
-  /// eˣ - 1; error below 0.51 ulp.
+  /// eˣ - 1; error below 0.52 ulp.
   @inline(__always) var exponentialMinusOne: Self {
     let (p, scale) = exponentialParts()
     // 0 keeps its sign.

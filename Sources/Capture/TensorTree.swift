@@ -19,6 +19,17 @@ public protocol TensorTree {
   /// differs compiles anew. The default finds all stored properties that are no tensors by reflection, those of superclasses
   /// and of objects that they refer to included.
   var treeConstants: [Constant] { get }
+
+  /// Appends the tensors and constants, in their order. The default asks for both; it is the fast way for each call.
+  func flatten(into flat: inout FlatTree)
+}
+
+/// What trees are made of, in flat lists.
+public struct FlatTree {
+  public var tensors: [Tensor] = []
+  public var constants: [Constant] = []
+
+  public init() {}
 }
 
 extension TensorTree {
@@ -26,6 +37,11 @@ extension TensorTree {
     var reflection = ReflectedConstants()
     reflection.add(propertiesOf: self)
     return reflection.constants
+  }
+
+  public func flatten(into flat: inout FlatTree) {
+    flat.tensors += tensors
+    flat.constants += treeConstants
   }
 
   /// The tensors, in order.
@@ -42,6 +58,7 @@ extension TensorTree {
 extension Tensor: TensorTree {
   public func mapTensors(_ transform: (Tensor) throws -> Tensor) rethrows -> Tensor { try transform(self) }
   public var treeConstants: [Constant] { [] }
+  public func flatten(into flat: inout FlatTree) { flat.tensors.append(self) }
 }
 
 extension Array: TensorTree where Element: TensorTree {
@@ -49,6 +66,15 @@ extension Array: TensorTree where Element: TensorTree {
     try map { try $0.mapTensors(transform) }
   }
   public var treeConstants: [Constant] { [.int(SymInt(count))] + flatMap(\.treeConstants) }
+  public func flatten(into flat: inout FlatTree) {
+    flat.constants.append(.int(SymInt(count)))
+    if Element.self == Tensor.self {
+      // The very type: a list of parameters, say, is taken over as a whole.
+      flat.tensors += unsafeBitCast(self, to: [Tensor].self)
+    } else {
+      for element in self { element.flatten(into: &flat) }
+    }
+  }
 }
 
 extension Optional: TensorTree where Wrapped: TensorTree {

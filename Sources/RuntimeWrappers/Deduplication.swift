@@ -13,8 +13,11 @@ public struct Deduplication: RuntimeWrapper, @unchecked Sendable {
   private let positions: [Int]
   private let closedOver: [Value]
 
-  public init(_ capture: AOTGraphCapture) {
+  /// nil where the graph takes the arguments as they come.
+  public init?(_ capture: AOTGraphCapture) {
     positions = capture.inputPositions
+    let isPlain = capture.signature.arguments.count { $0.reference != nil } == positions.count
+    if isPlain, capture.closedOver.isEmpty, positions.elementsEqual(positions.indices) { return nil }
     closedOver = capture.closedOver.map { .reference($0) }
   }
 

@@ -28,13 +28,16 @@ public struct OutputRegeneration: RuntimeWrapper {
   private struct Output {
     var info: ViewAndMutationMeta.OutputInfo
     var moment = Moment.afterWrites
+    var views = PreparedViews([], of: nil)
   }
 
   /// When an output is made. Eager autograd treats a view that was there before a write otherwise than a later one.
   private enum Moment { case beforeWrites, afterWrites, afterLayoutChanges }
 
   /// nil where every output is the graph's own.
-  public init?(_ meta: ViewAndMutationMeta) {
+  ///
+  /// - Parameter inputs: The metadata of the inputs.
+  public init?(_ meta: ViewAndMutationMeta, inputs: [TensorMeta?]) {
     layoutChanges = meta.inputs.enumerated().compactMap { index, info in
       info.layoutChanges.isEmpty
         ? nil
@@ -62,6 +65,9 @@ public struct OutputRegeneration: RuntimeWrapper {
       case .aliasOfOutput(let other): if other < outputs.count { output.moment = outputs[other].moment }
       default: break
       }
+      var base: TensorMeta?
+      if case .aliasOfInput(let input) = info.kind, output.moment != .afterLayoutChanges { base = inputs[input] }
+      output.views = PreparedViews(output.info.views, of: base)
       outputs.append(output)
     }
     keptCount = meta.outputs.count { $0.kind == .nonAlias }
@@ -102,18 +108,18 @@ public struct OutputRegeneration: RuntimeWrapper {
       case .nonAlias: break
       case .constant(let constant): values[index] = constant.widened()
       case .isInput(let input): values[index] = arguments[input]
-      case .aliasOfInput(let input): values[index] = try Self.view(output.info, of: arguments[input])
-      case .aliasOfIntermediate(let base): values[index] = try Self.view(output.info, of: results[keptCount + base])
-      case .aliasOfOutput(let other): values[index] = try Self.view(output.info, of: values[other])
+      case .aliasOfInput(let input): values[index] = try Self.view(output, of: arguments[input])
+      case .aliasOfIntermediate(let base): values[index] = try Self.view(output, of: results[keptCount + base])
+      case .aliasOfOutput(let other): values[index] = try Self.view(output, of: values[other])
       }
     }
   }
 
-  private static func view(_ output: ViewAndMutationMeta.OutputInfo, of base: Value) throws -> Value {
+  private static func view(_ output: Output, of base: Value) throws -> Value {
     guard let base = base.reference else {
       throw GraphError(.execution, "an output is a view of something that is no tensor")
     }
-    if output.hasOwnHistory { return .reference(try noGrad { try output.views.applied(to: base) }) }
+    if output.info.hasOwnHistory { return .reference(try noGrad { try output.views.applied(to: base) }) }
     return .reference(try output.views.applied(to: base))
   }
 }

@@ -1,4 +1,5 @@
 import AOTArtifacts
+import GraphIR
 import TensorCore
 
 /// The layers between the caller and the compiled graph. Reading the array tells the calling convention.
@@ -40,12 +41,14 @@ public struct WrapperStack: Sendable {
   public init(
     _ outer: AOTGraphCapture, _ capture: AOTGraphCapture, _ meta: ViewAndMutationMeta, _ layers: Layers
   ) {
+    let graph = capture.module.graph
+    let inputs = graph.placeholders.map { graph[metadata: $0].tensor }
     let layers: [(any RuntimeWrapper)?] = [
       GradModeEpilogue(meta),  // outermost: all inside runs in the caller's mode
       Deduplication(outer),  // what follows sees distinct tensors
       layers.syntheticBase,  // what follows sees graph inputs
       layers.checksInvariants ? DebugAssert(capture, meta) : nil,  // sees outputs as the caller will
-      OutputRegeneration(meta),  // views of inputs are made after the inputs have their new values
+      OutputRegeneration(meta, inputs: inputs),  // views of inputs are made after the inputs have their new values
       MutationEpilogue(meta),  // writes what autograd gave a history to
       EffectTokens(meta),  // what follows is the graph's own convention: tokens in, tokens out
       FunctionalizedRNG(meta),  // what autograd saves has the key and counter of the call

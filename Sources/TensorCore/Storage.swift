@@ -6,16 +6,16 @@ import Synchronization
 /// A *fake* storage has a size and an identity and no memory: shape propagation and alias tracking run on it unchanged.
 public final class Storage {
   public let device: Device
-  public private(set) var byteCount: Int
+  @exclusivity(unchecked) public private(set) var byteCount: Int
   /// Start of the memory, aligned to 64 bytes if allocated here; nil for a storage without any.
-  public private(set) var baseAddress: UnsafeMutableRawPointer?
+  @exclusivity(unchecked) public private(set) var baseAddress: UnsafeMutableRawPointer?
   /// The number of writes in place so far. Views of one storage share it; autograd checks it.
-  public private(set) var version = 0
+  @exclusivity(unchecked) public private(set) var version = 0
   public let isFake: Bool
   /// Counts the storages made by this process: a later one has a greater number.
   public let serial = Storage.nextSerial.wrappingAdd(1, ordering: .relaxed).oldValue
   /// Whether it was made in inference mode: autograd can never use it.
-  package var isInference = false
+  @exclusivity(unchecked) package var isInference = false
 
   private static let nextSerial = Atomic<UInt64>(0)
   private var deallocator: (@Sendable (UnsafeMutableRawPointer) -> Void)?

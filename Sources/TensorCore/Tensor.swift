@@ -1,18 +1,19 @@
 /// A view of typed elements in a storage.
 ///
 /// A class, since identity matters: the same tensor passed twice is one tensor, and a leaf keeps its gradient.
-/// It is not `Sendable`: memory and autograd state are shared and mutable.
+/// It is not `Sendable`: memory and autograd state are shared and mutable. No property is read while it is being written, so
+/// that their accesses need no checks at run time: there are many in each call.
 public final class Tensor {
-  public package(set) var storage: Storage
-  public package(set) var layout: Layout
+  @exclusivity(unchecked) public package(set) var storage: Storage
+  @exclusivity(unchecked) public package(set) var layout: Layout
   public let dtype: DType
 
   /// What autograd keeps about this tensor; nil until it takes part.
-  package var autogradMeta: AutogradMeta?
+  @exclusivity(unchecked) package var autogradMeta: AutogradMeta?
   /// How this tensor was made as a view of another; nil for a tensor that is no view.
-  package var viewMeta: ViewMeta?
+  @exclusivity(unchecked) package var viewMeta: ViewMeta?
   /// What a tensor of a wrapper subclass stands for; nil for an ordinary tensor, whose elements are its storage's.
-  package var wrapperMeta: WrapperMeta?
+  @exclusivity(unchecked) package var wrapperMeta: WrapperMeta?
 
   /// A tensor over existing storage.
   ///

@@ -138,11 +138,11 @@ final class EffectTests: XCTestCase {
     let descriptors = stages.functional.placeholders.map { stages.functional[metadata: $0].descriptor }
     XCTAssertEqual(descriptors, [.input(0), .token(0), .token(1), .randomKey, .randomCounter])
     XCTAssertEqual(stages.functional.outputDescriptors, [.token(0), .token(1), .output(0), .output(1)])
-    XCTAssertEqual(stages.wrappers, ["dedupe", "effect tokens", "functionalized RNG"])
+    XCTAssertEqual(stages.wrappers, ["effect tokens", "functionalized RNG"])
   }
 
   func testFunctionsWithoutEffectsHaveNoTokens() throws {
-    XCTAssertEqual(try aotFunction { (x: Tensor) in try x.exp() }.stages(wave([4])).wrappers, ["dedupe"])
+    XCTAssertEqual(try aotFunction { (x: Tensor) in try x.exp() }.stages(wave([4])).wrappers, [])
   }
 
   // MARK: Assertions

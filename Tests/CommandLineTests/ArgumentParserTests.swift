@@ -59,6 +59,21 @@ final class ArgumentParserTests: XCTestCase {
     XCTAssertTrue(values[Self.loud])
   }
 
+  func testOptionsWithoutACommandAreTheStandardOnes() throws {
+    let root = Command.group(
+      "tool", "Does things", standard: "count",
+      [
+        .action("count", "Counts", options: [Self.count.parameter]) { _, _ in },
+        .action("shout", "Shouts", options: [Self.loud.parameter]) { _, _ in },
+      ])
+    guard case .run(_, let values) = try ArgumentParser.parse(["--count", "7"], of: root) else {
+      return XCTFail("help")
+    }
+    XCTAssertEqual(values[Self.count], 7)
+    guard case .help = try ArgumentParser.parse([], of: root) else { return XCTFail("no help") }
+    XCTAssertThrowsError(try ArgumentParser.parse(["--loud"], of: root))
+  }
+
   func testUnknownNamesSuggestTheNearest() {
     expectUsageError("sya hello", "tool: there is no command 'sya'; did you mean 'say'?")
     expectUsageError("say hello --cuont 2", "tool say: there is no option '--cuont'; did you mean '--count'?")

@@ -11,7 +11,7 @@ final class ToolTests: XCTestCase {
       XCTAssertEqual(result.error, "")
       XCTAssertTrue(result.output.contains("USAGE: " + path.joined(separator: " ")), result.output)
       switch command.body {
-      case .group(let commands):
+      case .group(let commands, _):
         for inner in commands {
           XCTAssertTrue(result.output.contains("  \(inner.name) "), "\(path) does not list \(inner.name)")
           check(inner, path: path + [inner.name])

@@ -57,7 +57,7 @@ final class TracingTests: XCTestCase {
 
   func testWhatAGraphCannotHoldIsRefused() throws {
     let x = try input([2])
-    tracer.recording {
+    tracer.recording { () -> Void in
       assertThrows(.notCapturable) { try (x * 2).sum().backward() }
     }
   }

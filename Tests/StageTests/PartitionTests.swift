@@ -48,15 +48,15 @@ final class PartitionTests: XCTestCase {
 
   func testPointwiseChainIsRecomputedFromItsInput() throws {
     let result = try MinCutPartition().partition(chain(), forwardOutputCount: 1)
-    // c is returned anyway and saves computing it again; x costs as much as a or b alone.
-    XCTAssertEqual(result.savedNames, ["a", "c"])
-    XCTAssertEqual(result.savedTensors.map(\.reason), [.cheapest, .output])
-    XCTAssertEqual(result.recomputedNames, ["b"])
-    XCTAssertEqual(result.recomputed.map(\.reason), [.cheaper])
+    // c is returned anyway and saves computing it again; x has as many bytes as a or b alone, and is there anyway.
+    XCTAssertEqual(result.savedNames, ["x", "c"])
+    XCTAssertEqual(result.savedTensors.map(\.reason), [.input, .output])
+    XCTAssertEqual(result.recomputedNames, ["a", "b"])
+    XCTAssertEqual(result.recomputed.map(\.reason), [.cheaper, .cheaper])
     XCTAssertEqual(result.cut, CutSummary(cutValue: 10, flowValue: 10))
-    XCTAssertEqual(result.forward.resultNames, ["c", "a", "c"])
-    // b is computed just before its use, not before gc.
-    XCTAssertEqual(result.backward.nodeNames, ["a", "c", "tangent", "gc", "b", "gb", "ga"])
+    XCTAssertEqual(result.forward.resultNames, ["c", "x", "c"])
+    // a and b are computed just before their use, not before gc.
+    XCTAssertEqual(result.backward.nodeNames, ["x", "c", "tangent", "gc", "a", "b", "gb", "ga"])
   }
 
   func testTheNarrowPlaceIsSaved() throws {
@@ -231,10 +231,11 @@ final class PartitionTests: XCTestCase {
     XCTAssertEqual(
       report.description,
       """
-      saved: 2 values, 20 bytes beside the inputs
-        a  u8[10]  10  test.pointwise.default  the fewest bytes that suffice  Model.swift:3
+      saved: 2 values, 10 bytes beside the inputs
+        x  u8[10]  10  input                   an input, kept without a copy  Model.swift:1
         c  u8[10]  10  test.pointwise.default  returned anyway                Model.swift:5
-      recomputed: 1 values
+      recomputed: 2 values
+        a  u8[10]  10  test.pointwise.default  cheaper than saving it  Model.swift:3
         b  u8[10]  10  test.pointwise.default  cheaper than saving it  Model.swift:4
       cut: 10 bytes, flow: 10 bytes
       """)

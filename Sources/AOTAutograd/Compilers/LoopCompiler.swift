@@ -25,22 +25,53 @@ public struct LoopCompiler: GraphCompiler {
 
 private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
   // Sendable: everything is constant after `init`, the attributes' elements included.
+
+  /// Where the memory of an external comes from; by position in the list of its kind.
+  private enum Origin {
+    case placeholder(argument: Int, meta: Int)
+    case attribute(Int)
+    case result(byteCount: Int)
+  }
+
+  /// The metadata of an argument, as an object: it is looked at in its place, and never copied.
+  private final class Expected: Sendable {
+    let meta: TensorMeta
+    init(_ meta: TensorMeta) { self.meta = meta }
+  }
+
   private let placeholderCount: Int
-  private let externals: [GraphLowering.External]
+  private let origins: [Origin]
+  private let metas: [Expected]
+  private let attributes: [Tensor]
   private let outputs: [GraphLowering.Output]
-  private let writtenExternals: [Int]
+  /// The externals that are written to, and the arguments that they are.
+  private let written: [(external: Int, argument: Int)]
   private let executable: any LoopExecutable
-  private let attributes: [String: Tensor]
 
   init(_ lowering: GraphLowering, executable: any LoopExecutable, module: GraphModule) throws {
-    self.placeholderCount = module.graph.placeholders.count
-    self.externals = lowering.externals
-    self.outputs = lowering.outputs
-    self.writtenExternals = lowering.writtenExternals
-    self.executable = executable
-    var attributes: [String: Tensor] = [:]
-    for case .attribute(let path) in externals { attributes[path] = module.attribute(path) }
+    var metas: [Expected] = []
+    var attributes: [Tensor] = []
+    origins = try lowering.externals.map { external in
+      switch external {
+      case .placeholder(let argument, let meta):
+        metas.append(Expected(meta))
+        return .placeholder(argument: argument, meta: metas.count - 1)
+      case .attribute(let path):
+        guard let tensor = module.attribute(path) else { throw GraphError(.missingAttribute, "'\(path)' is missing") }
+        attributes.append(tensor)
+        return .attribute(attributes.count - 1)
+      case .result(let dtype, let elementCount): return .result(byteCount: elementCount * dtype.byteCount)
+      }
+    }
+    self.metas = metas
     self.attributes = attributes
+    self.executable = executable
+    placeholderCount = module.graph.placeholders.count
+    outputs = lowering.outputs
+    written = lowering.writtenExternals.compactMap { external in
+      guard case .placeholder(let argument, _) = lowering.externals[external] else { return nil }
+      return (external, argument)
+    }
   }
 
   var workspaceByteCount: Int? { executable.arenaByteCount }
@@ -50,68 +81,63 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
       throw GraphError(
         .invalidArgument, "a compiled graph takes \(placeholderCount) arguments, got \(arguments.count)")
     }
-    // The tensors whose memory is passed stay alive, in order, until the run is over.
-    var tensors: [Tensor] = []
-    tensors.reserveCapacity(externals.count)
-    for external in externals { tensors.append(try tensor(for: external, arguments)) }
-    for position in writtenExternals {
-      guard case .placeholder(let argument, _) = externals[position],
-        tensors[position] === arguments[argument].reference
-      else {
-        throw GraphError(.invalidArgument, "a tensor that is written to has other strides than it was compiled for")
-      }
+    // What is passed stays alive, in order, until the run is over.
+    var memories: [MemoryPlace] = []
+    memories.reserveCapacity(origins.count)
+    for origin in origins { memories.append(try memory(origin, arguments)) }
+    for (external, argument) in written where memories[external].storage !== arguments[argument].reference?.storage {
+      throw GraphError(.invalidArgument, "a tensor that is written to has other strides than it was compiled for")
     }
     // A run that fails at an index out of range may have written before.
-    defer { for position in writtenExternals { tensors[position].storage.bumpVersion() } }
-    try withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: tensors.count) { addresses in
-      for (index, tensor) in tensors.enumerated() { addresses.initializeElement(at: index, to: tensor.dataAddress) }
+    defer { for (external, _) in written { memories[external].storage.bumpVersion() } }
+    try withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: memories.count) { addresses in
+      for index in memories.indices { addresses.initializeElement(at: index, to: memories[index].address) }
       do {
         try executable.run(UnsafeBufferPointer(addresses))
       } catch let error as LoopError where error.code == .indexOutOfRange {
         throw OperatorError(.index, nil, error.message)
       }
     }
-    return outputs.map { value(of: $0, tensors) }
+    return outputs.map { value(of: $0, memories) }
   }
 
-  private func tensor(for external: GraphLowering.External, _ arguments: [Value]) throws -> Tensor {
-    switch external {
-    case .placeholder(let position, let meta):
-      guard let tensor = arguments[position].reference else {
-        throw GraphError(.invalidArgument, "argument \(position) of a compiled graph must be a tensor")
+  private func memory(_ origin: Origin, _ arguments: [Value]) throws -> MemoryPlace {
+    switch origin {
+    case .placeholder(let argument, let meta):
+      guard let tensor = arguments[argument].reference else {
+        throw GraphError(.invalidArgument, "argument \(argument) of a compiled graph must be a tensor")
       }
-      return try fitted(tensor, to: meta)
-    case .attribute(let path):
-      guard let tensor = attributes[path] else { throw GraphError(.missingAttribute, "'\(path)' is missing") }
-      return tensor
-    case .result(let dtype, let elementCount):
-      let storage = try Storage(byteCount: elementCount * dtype.byteCount)
+      return MemoryPlace(try fitted(tensor, to: metas[meta]))
+    case .attribute(let index): return MemoryPlace(attributes[index])
+    case .result(let byteCount):
+      let storage = try Storage(byteCount: byteCount)
       storage.isInference = DispatchContext.current.isInferenceMode
-      return try Tensor(
-        storage: storage, layout: Layout(sizes: [SymInt(elementCount)], strides: [1]), dtype: dtype)
+      return MemoryPlace(storage)
     }
   }
 
   /// The tensor, or a copy of it with the strides that the loops were compiled for.
-  private func fitted(_ tensor: Tensor, to meta: TensorMeta) throws -> Tensor {
-    guard tensor.layout.sizes == meta.layout.sizes, tensor.dtype == meta.dtype else {
+  private func fitted(_ tensor: Tensor, to expected: Expected) throws -> Tensor {
+    if tensor.has(expected.meta.dtype, expected.meta.layout.sizes, expected.meta.layout.strides) { return tensor }
+    let meta = expected.meta
+    guard tensor.sizes == meta.sizes, tensor.dtype == meta.dtype else {
       throw GraphError(
         .invalidArgument,
         "a \(tensor.dtype) tensor of shape \(tensor.sizes) came where the graph was compiled for \(meta.dtype) \(meta.sizes)"
       )
     }
-    if tensor.layout.strides == meta.layout.strides || tensor.layout.isEmpty { return tensor }
+    if tensor.layout.isEmpty { return tensor }
     let copy = try Tensor(uninitialized: Layout(sizes: meta.sizes, strides: meta.layout.strides), dtype: meta.dtype)
     return try copy.copy_(tensor)
   }
 
-  private func value(of output: GraphLowering.Output, _ tensors: [Tensor]) -> Value {
+  private func value(of output: GraphLowering.Output, _ memories: [MemoryPlace]) -> Value {
     switch output {
     case .external(let position, var layout, let dtype):
-      layout.offset += tensors[position].layout.offset
-      return .reference(Tensor(unchecked: tensors[position].storage, layout: layout, dtype: dtype))
+      layout.offset += memories[position].offset
+      return .reference(Tensor(unchecked: memories[position].storage, layout: layout, dtype: dtype))
     case .constant(let constant): return constant.widened()
-    case .list(let elements): return .list(elements.map { value(of: $0, tensors) })
+    case .list(let elements): return .list(elements.map { value(of: $0, memories) })
     }
   }
 }

@@ -6,7 +6,38 @@ import TensorCore
 
 /// Decides whether a compiled entry fits a call: an `InputSignature` arranged for checking without building one.
 struct EntryGuard {
+  /// A guard as an object, which is looked at in its place, with a short way for the most common tensors.
+  private final class Check: Sendable {
+    private let guarding: InputSignature.TensorGuard
+    private let dtype: DType
+    private let sizes: [SymInt]
+    private let strides: [SymInt]
+    private let device: Device
+    private let startsInside: Bool
+    private let isInference: Bool
+    /// Whether the tensor is a leaf without gradients, of no subclass, and alone in its storage.
+    private let isPlainAndAlone: Bool
+
+    init(_ guarding: InputSignature.TensorGuard) {
+      self.guarding = guarding
+      (dtype, sizes, strides, device) = (guarding.dtype, guarding.sizes, guarding.strides, guarding.device)
+      (startsInside, isInference) = (guarding.startsInside, guarding.isInference)
+      isPlainAndAlone =
+        !guarding.requiresGrad && guarding.isLeaf && guarding.subclass == nil && guarding.sameAs == nil
+        && guarding.overlap == nil
+    }
+
+    func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor], sharesStorage: Bool) -> Bool {
+      if isPlainAndAlone, !sharesStorage, tensor.isPlain {
+        return tensor.has(dtype, sizes, strides)
+          && tensor.lies(on: device, inside: startsInside, isInference: isInference)
+      }
+      return guarding.accepts(tensor, at: position, among: all, sharesStorage: sharesStorage)
+    }
+  }
+
   private let tensors: [InputSignature.TensorGuard]
+  private let checks: [Check]
   private let constants: [Constant]
   private let isGradEnabled: Bool
   private let isInferenceMode: Bool
@@ -18,6 +49,7 @@ struct EntryGuard {
   /// - Parameter tensors: The call's tensors, then the tensors that the closure captured.
   init(_ tensors: [Tensor], constants: [Constant], context: DispatchContext) {
     self.tensors = tensors.indices.map { InputSignature.TensorGuard(tensors[$0], at: $0, among: tensors) }
+    self.checks = self.tensors.map(Check.init)
     self.constants = constants
     self.isGradEnabled = context.isGradEnabled
     self.isInferenceMode = context.isInferenceMode
@@ -39,10 +71,14 @@ struct EntryGuard {
       context.autocastDType == autocastDType, SavedTensorHooks.inUse === hooks
     else { return false }
     let all = closedOver.isEmpty ? tensors : tensors + closedOver
-    for position in all.indices where !self.tensors[position].accepts(all[position], at: position, among: all) {
-      return false
+    return StorageTable.with(capacity: all.count) { storages in
+      for position in all.indices {
+        let isKnown = storages.insert(all[position].storage)
+        guard checks[position].accepts(all[position], at: position, among: all, sharesStorage: isKnown)
+        else { return false }
+      }
+      return !hasSubclasses || innerOverlapsAgree(all)
     }
-    return !hasSubclasses || innerOverlapsAgree(all)
   }
 
   private func innerOverlapsAgree(_ all: [Tensor]) -> Bool {

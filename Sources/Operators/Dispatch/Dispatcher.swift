@@ -154,6 +154,18 @@ public enum Dispatcher {
 }
 
 extension OperatorDefinition {
+  /// The view that a call gives of a tensor of which no gradients are taken, where its layout is known already.
+  ///
+  /// - Parameter arguments: Those after the first.
+  package func view(of source: Tensor, at layout: Layout, _ arguments: [Value], resultIndex: Int) -> Tensor {
+    let view = Tensor(unchecked: source.storage, layout: layout, dtype: source.dtype)
+    if tracksViews {
+      view.viewMeta = ViewRecord(
+        of: source, by: OperatorCall(self, [.reference(source)] + arguments), resultIndex: resultIndex)
+    }
+    return view
+  }
+
   /// Whether results remember what they are views of. Those of `detach` do not, since no gradient flows through them, nor
   /// those whose schema declares them new.
   var tracksViews: Bool { schema.isView && derivative?.isEmpty != true }

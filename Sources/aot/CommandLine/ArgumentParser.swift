@@ -26,9 +26,11 @@ enum ArgumentParser {
     var rest = arguments[...]
     var path = [root.name]
     var command = root
-    while case .group(let commands) = command.body {
-      guard let word = rest.popFirst(), !isHelp(word), word != "help" else { return .help(command, path: path) }
-      guard let next = commands.first(where: { $0.name == word }) else {
+    while case .group(let commands, let standard) = command.body {
+      guard let word = rest.first, !isHelp(word), word != "help" else { return .help(command, path: path) }
+      let implied = word.hasPrefix("-") ? standard : nil
+      if implied == nil { rest.removeFirst() }
+      guard let next = commands.first(where: { $0.name == implied ?? word }) else {
         let kind = word.hasPrefix("-") ? "option" : "command"
         let names = kind == "command" ? commands.map(\.name) : ["--help"]
         throw UsageError(

@@ -8,7 +8,8 @@ struct Command: Sendable {
   let body: Body
 
   enum Body: Sendable {
-    case group([Command])
+    /// The one named `standard` is meant where options come without a name.
+    case group([Command], standard: String?)
     case action(Action)
   }
 
@@ -32,8 +33,10 @@ struct Command: Sendable {
 }
 
 extension Command {
-  static func group(_ name: String, _ summary: String, discussion: String = "", _ commands: [Command]) -> Command {
-    Command(name: name, summary: summary, discussion: discussion, body: .group(commands))
+  static func group(
+    _ name: String, _ summary: String, discussion: String = "", standard: String? = nil, _ commands: [Command]
+  ) -> Command {
+    Command(name: name, summary: summary, discussion: discussion, body: .group(commands, standard: standard))
   }
 
   static func action(

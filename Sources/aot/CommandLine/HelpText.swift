@@ -4,7 +4,7 @@ enum HelpText {
     let name = path.joined(separator: " ")
     var sections = [command.summary + "."]
     switch command.body {
-    case .group(let commands):
+    case .group(let commands, _):
       sections.append("USAGE: \(name) COMMAND")
       if !command.discussion.isEmpty { sections.append(command.discussion) }
       sections.append("COMMANDS:\n" + table(commands.map { ($0.name, $0.summary) }))

@@ -16,6 +16,7 @@ enum Fuzz {
 
   static let command = Command.group(
     "fuzz", "Looks for inputs that are handled wrongly",
+    discussion: "Options without a command are those of functions.", standard: "functions",
     [
       .action(
         "functions", "Compares random functions compiled with what they do eagerly",
