@@ -35,7 +35,9 @@ final class CompiledFunctionTests: XCTestCase {
       let result = try $0[0].exp()
       $1.save(result)
       return [result]
-    } backward: { [try $0[0] * $1.savedTensors()[0] * 2] }
+    } backward: {
+      [try $0[0] * $1.savedTensors()[0] * 2]
+    }
     try assertCompiledAgrees(arguments) { [try exponential($0[0] * 2).sin()] }
   }
 
@@ -49,14 +51,20 @@ final class CompiledFunctionTests: XCTestCase {
       let sign = try $0[0].sign()
       $1.markNotDifferentiable(sign)
       return [try $0[0] * $0[1], sign, try $0[0].gt(0), try $0[1].sin()]
-    } backward: { gradients, _ in [try gradients[0] * 2, try gradients[gradients.count - 1] * 5] }
+    } backward: { gradients, _ in
+      [try gradients[0] * 2, try gradients[gradients.count - 1] * 5]
+    }
     try assertCompiledAgrees({ [try wave([4], requiresGrad: true), try wave([4], from: 1, requiresGrad: true)] }) {
       try parts.apply($0)
     }
   }
 
   func testAnInputReturnedAsItIs() throws {
-    let reversal = Custom { inputs, _ in inputs } backward: { gradients, _ in [try gradients[0].neg()] }
+    let reversal = Custom { inputs, _ in
+      inputs
+    } backward: { gradients, _ in
+      [try gradients[0].neg()]
+    }
     try assertCompiledAgrees(arguments) { [try reversal($0[0])] }
     try assertCompiledAgrees(arguments) { [try reversal($0[0].exp()) * 2] }
   }
@@ -66,7 +74,9 @@ final class CompiledFunctionTests: XCTestCase {
       try $0[0].mul_(2)
       $1.markDirty($0[0])
       return [$0[0]]
-    } backward: { gradients, _ in [try gradients[0] * 7] }
+    } backward: { gradients, _ in
+      [try gradients[0] * 7]
+    }
     try assertCompiledAgrees(arguments) {
       let y = try $0[0].exp()
       return [try doubling(y), try y + 1]
@@ -78,7 +88,11 @@ final class CompiledFunctionTests: XCTestCase {
   }
 
   func testNoGradientForAnInput() throws {
-    let half = Custom { inputs, _ in [try inputs[0] * inputs[1]] } backward: { gradients, _ in [gradients[0], nil] }
+    let half = Custom { inputs, _ in
+      [try inputs[0] * inputs[1]]
+    } backward: { gradients, _ in
+      [gradients[0], nil]
+    }
     try assertCompiledAgrees({ [try wave([4], requiresGrad: true), try wave([4], from: 1, requiresGrad: true)] }) {
       [try half.apply($0)[0]]
     }
@@ -115,8 +129,16 @@ final class CompiledFunctionTests: XCTestCase {
 
   func testWrongGradientsAreNamed() throws {
     let (short, few) = (
-      Custom { inputs, _ in [try inputs[0] * 2] } backward: { gradients, _ in [try gradients[0][0..<3]] },
-      Custom { inputs, _ in [try inputs[0] * 2] } backward: { _, _ in [] }
+      Custom { inputs, _ in
+        [try inputs[0] * 2]
+      } backward: { gradients, _ in
+        [try gradients[0][0..<3]]
+      },
+      Custom { inputs, _ in
+        [try inputs[0] * 2]
+      } backward: { _, _ in
+        []
+      }
     )
     for (name, configuration) in comparedConfigurations {
       for function in [short, few] {

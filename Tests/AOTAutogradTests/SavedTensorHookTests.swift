@@ -5,13 +5,17 @@ import XCTest
 final class SavedTensorHookTests: XCTestCase {
   private let halves = SavedTensorHooks {
     $0.dtype == .float32 ? [try $0.to(.bfloat16)] : [$0]
-  } unpack: { $0[0].dtype == .bfloat16 ? try $0[0].to(.float32) : $0[0] }
+  } unpack: {
+    $0[0].dtype == .bfloat16 ? try $0[0].to(.float32) : $0[0]
+  }
 
   /// Eight bits an element, and the scale as a second tensor.
   private let bytes = SavedTensorHooks {
     let scale = try $0.abs().amax([]) / 127
     return [try ($0 / scale).round().to(.int8), scale]
-  } unpack: { try $0[0].to(.float32) * $0[1] }
+  } unpack: {
+    try $0[0].to(.float32) * $0[1]
+  }
 
   private func gradient(
     _ hooks: SavedTensorHooks?, _ function: (Tensor) throws -> Tensor
@@ -50,7 +54,9 @@ final class SavedTensorHookTests: XCTestCase {
         log.append(name)
         XCTAssertNil(SavedTensorHooks.inUse)
         return [$0]
-      } unpack: { $0[0] }
+      } unpack: {
+        $0[0]
+      }
     }
     let x = try wave([3], requiresGrad: true)
     try hooks("outer").use {
@@ -63,7 +69,11 @@ final class SavedTensorHookTests: XCTestCase {
 
   func testWhatIsUnpackedMustBeOfTheSavedSizeAndType() throws {
     for wrong in [{ try $0[0].to(.float64) }, { try $0[0][0..<2] }] as [([Tensor]) throws -> Tensor] {
-      let hooks = SavedTensorHooks { [$0] } unpack: { try wrong($0) }
+      let hooks = SavedTensorHooks {
+        [$0]
+      } unpack: {
+        try wrong($0)
+      }
       XCTAssertThrowsError(try gradient(hooks) { try $0.sin() }) {
         XCTAssertEqual(($0 as? AutogradError)?.code, .invalidGradient, "\($0)")
       }
@@ -120,7 +130,9 @@ final class SavedTensorHookTests: XCTestCase {
     let counting = SavedTensorHooks {
       count.withLock { $0 += 1 }
       return [$0]
-    } unpack: { $0[0] }
+    } unpack: {
+      $0[0]
+    }
     let function = aotFunction { (x: Tensor) in try x.sin() }
     _ = try gradient(counting) { try function($0) }
     let compiled = count.withLock(\.self)

@@ -19,10 +19,12 @@ final class ReadmeTests: XCTestCase {
     "swift run -c release aot show gpt --stage joint --decompose core": "show gpt --stage joint --decompose core",
     "swift run -c release aot ops --filter norm": "ops --filter norm",
     "swift run -c release aot bench overhead": "bench overhead --quick",
-    "swift run -c release aot fuzz functions --cases 10000": "fuzz functions --cases 2",
+    "swift run -c release aot fuzz functions --cases 300": "fuzz functions --cases 2",
     "swift run -c release aot fuzz text --cases 100000": "fuzz text --cases 100",
     "swift run -c release aot conformance ops Tests/ConformanceTests/Sample --compiled":
       "conformance ops \(root.path)/Tests/ConformanceTests/Sample --compiled --filter tanh",
+    "swift run -c release aot conformance scenarios Tests/ConformanceTests/ScenarioSample":
+      "conformance scenarios \(root.path)/Tests/ConformanceTests/ScenarioSample --filter synthetic_base",
     "swift run -c release aot --help": "--help",
   ]
 
@@ -58,14 +60,16 @@ final class ReadmeTests: XCTestCase {
   }
 
   func testSnippetsAreCompiled() throws {
-    let articles = ["AddingAnOperator", "CustomOperators", "TensorSubclasses"].map {
-      "Sources/Operators/Operators.docc/\($0).md"
-    }
+    let articles = [
+      "Operators/Operators.docc/AddingAnOperator", "Operators/Operators.docc/CustomOperators",
+      "Operators/Operators.docc/TensorSubclasses", "AOTAutograd/AOTAutograd.docc/WhatACompiledFunctionPromises",
+      "AOTAutograd/AOTAutograd.docc/SavedTensorsAndPrecision",
+    ].map { "Sources/\($0).md" }
     let sources = [
       "Tests/CommandLineTests/ReadmeTests.swift", "Sources/Operators/Library/Activations.swift",
       "Sources/Operators/Library/Softmax.swift", "Tests/AOTAutogradTests/CustomOperators.swift",
       "Tests/AOTAutogradTests/CustomOperatorTests.swift", "Tests/AOTAutogradTests/ScaledHalf.swift",
-      "Tests/AOTAutogradTests/ScaledHalfTests.swift",
+      "Tests/AOTAutogradTests/ScaledHalfTests.swift", "Tests/AOTAutogradTests/ArticleTests.swift",
     ]
     let compiled = try sources.map { source in
       withoutIndentation(try String(contentsOf: Self.root.appending(path: source), encoding: .utf8))
