@@ -52,7 +52,8 @@ let package = Package(
     tests("EagerAutogradTests", of: library + ["EagerAutograd", "AOTAutogradTesting"]),
     tests("StageTests", of: artifacts + stages),
     tests("AOTAutogradTests", of: everything),
-    tests("ConformanceTests", of: everything, exclude: ["Sample", "sample.py", "ScenarioSample", "scenario_sample.py"]),
+    tests(
+      "ConformanceTests", of: everything, exclude: ["Sample", "sample.py", "ScenarioSample", "scenario_sample.py"]),
     tests("CommandLineTests", of: everything + ["aot"]),
   ],
   swiftLanguageModes: [.v6]

@@ -19,11 +19,7 @@ extension InputSignature.TensorGuard {
 
   /// Whether autograd, subclass and place in memory are as this asks.
   private func hasState(_ tensor: Tensor) -> Bool {
-    if tensor.isPlain {
-      return !requiresGrad && isLeaf && subclass == nil
-        && tensor.lies(on: device, inside: startsInside, isInference: isInference)
-    }
-    return tensor.device == device && tensor.startsInside == startsInside && tensor.requiresGrad == requiresGrad
+    tensor.device == device && tensor.startsInside == startsInside && tensor.requiresGrad == requiresGrad
       && tensor.isLeaf == isLeaf && tensor.isInference == isInference && isMadeAs(tensor)
   }
 

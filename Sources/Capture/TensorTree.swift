@@ -68,7 +68,13 @@ extension Array: TensorTree where Element: TensorTree {
   public var treeConstants: [Constant] { [.int(SymInt(count))] + flatMap(\.treeConstants) }
   public func flatten(into flat: inout FlatTree) {
     flat.constants.append(.int(SymInt(count)))
-    for element in self { element.flatten(into: &flat) }
+    if Element.self == Tensor.self {
+      // The very type: a list of parameters, say, is taken over as a whole, and as it is where it is all there is.
+      let tensors = unsafeBitCast(self, to: [Tensor].self)
+      if flat.tensors.isEmpty { flat.tensors = tensors } else { flat.tensors += tensors }
+    } else {
+      for element in self { element.flatten(into: &flat) }
+    }
   }
 }
 

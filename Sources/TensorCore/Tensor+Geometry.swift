@@ -1,4 +1,26 @@
-// Checks that compiled functions make of each argument at each call: in this module, without copies of sizes and strides.
+// What compiled functions do with each argument at each call: in this module, where it takes no checks of access and no copies
+// of sizes and strides.
+
+/// Where the elements of a tensor begin.
+package struct MemoryPlace {
+  package let storage: Storage
+  /// In elements.
+  package let offset: SymInt
+  package let address: UnsafeMutableRawPointer?
+
+  package init(_ tensor: Tensor) {
+    storage = tensor.storage
+    offset = tensor.layout.offset
+    address = tensor.dataAddress
+  }
+
+  package init(_ storage: Storage) {
+    self.storage = storage
+    offset = 0
+    address = storage.baseAddress
+  }
+}
+
 extension Tensor {
   /// Whether autograd knows nothing of the tensor and it is of no subclass: a leaf that requires no gradient.
   package var isPlain: Bool { autogradMeta == nil && viewMeta == nil && wrapperMeta == nil }

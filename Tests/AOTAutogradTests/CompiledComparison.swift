@@ -20,10 +20,10 @@ struct CallRecord {
     arguments: [Tensor], leaves: [Tensor] = [], backward: ((Tensor) throws -> Tensor?)? = CallRecord.weights,
     _ body: ([Tensor]) throws -> [Tensor]
   ) {
-    let versions = arguments.map(\.storage.version)
+    let memory = arguments.map { (storage: $0.storage, version: $0.storage.version) }
     var results: [Tensor] = []
     do { results = try body(arguments) } catch { failure = ("call", error) }
-    record(results, arguments, versions)
+    record(results, arguments, memory)
     guard failure == nil, let backward else { return }
     do {
       let roots = (results + arguments.filter { !$0.isLeaf }).filter(\.requiresGrad)
@@ -37,14 +37,16 @@ struct CallRecord {
     }
   }
 
-  private mutating func record(_ results: [Tensor], _ arguments: [Tensor], _ versions: [Int]) {
+  private mutating func record(
+    _ results: [Tensor], _ arguments: [Tensor], _ memory: [(storage: Storage, version: Int)]
+  ) {
     let all = arguments + results
     for (index, tensor) in all.enumerated() {
       let isArgument = index < arguments.count
       let name = isArgument ? "argument \(index)" : "result \(index - arguments.count)"
       var fact = "\(name): \(tensor.dtype) \(tensor.shape) strides \(Self.strides(tensor))\(Self.structure(tensor))"
       fact += tensor.requiresGrad ? (tensor.isLeaf ? " leaf" : " history") : " no grad"
-      if isArgument { fact += tensor.storage.version == versions[index] ? "" : " written" }
+      if isArgument, memory[index].storage.version != memory[index].version { fact += " written" }
       if let same = all[..<index].firstIndex(where: { $0 === tensor }) {
         fact += " is \(same)"
       } else if let sharing = all[..<index].firstIndex(where: { $0.storage === tensor.storage }) {

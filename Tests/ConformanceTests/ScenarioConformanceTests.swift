@@ -23,7 +23,8 @@ final class ScenarioConformanceTests: XCTestCase {
     file: StaticString = #filePath, line: UInt = #line
   ) throws {
     var passed = 0
-    ScenarioReplay(try ScenarioFacts(folder: folder), configuration: AOTConfiguration(compiler: compiler)).run { result in
+    ScenarioReplay(try ScenarioFacts(folder: folder), configuration: AOTConfiguration(compiler: compiler)).run {
+      result in
       switch result.outcome {
       case .passed: passed += 1
       case .failed(let mismatch): XCTFail("\(result.id): \(mismatch)", file: file, line: line)

@@ -39,25 +39,6 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     init(_ meta: TensorMeta) { self.meta = meta }
   }
 
-  /// Memory that a run passes to the loops.
-  private struct Memory {
-    let storage: Storage
-    let offset: SymInt
-    let address: UnsafeMutableRawPointer?
-
-    init(_ tensor: Tensor) {
-      storage = tensor.storage
-      offset = tensor.layout.offset
-      address = tensor.dataAddress
-    }
-
-    init(_ storage: Storage) {
-      self.storage = storage
-      offset = 0
-      address = storage.baseAddress
-    }
-  }
-
   private let placeholderCount: Int
   private let origins: [Origin]
   private let metas: [Expected]
@@ -101,7 +82,7 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
         .invalidArgument, "a compiled graph takes \(placeholderCount) arguments, got \(arguments.count)")
     }
     // What is passed stays alive, in order, until the run is over.
-    var memories: [Memory] = []
+    var memories: [MemoryPlace] = []
     memories.reserveCapacity(origins.count)
     for origin in origins { memories.append(try memory(origin, arguments)) }
     for (external, argument) in written where memories[external].storage !== arguments[argument].reference?.storage {
@@ -120,18 +101,18 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     return outputs.map { value(of: $0, memories) }
   }
 
-  private func memory(_ origin: Origin, _ arguments: [Value]) throws -> Memory {
+  private func memory(_ origin: Origin, _ arguments: [Value]) throws -> MemoryPlace {
     switch origin {
     case .placeholder(let argument, let meta):
       guard let tensor = arguments[argument].reference else {
         throw GraphError(.invalidArgument, "argument \(argument) of a compiled graph must be a tensor")
       }
-      return Memory(try fitted(tensor, to: metas[meta]))
-    case .attribute(let index): return Memory(attributes[index])
+      return MemoryPlace(try fitted(tensor, to: metas[meta]))
+    case .attribute(let index): return MemoryPlace(attributes[index])
     case .result(let byteCount):
       let storage = try Storage(byteCount: byteCount)
       storage.isInference = DispatchContext.current.isInferenceMode
-      return Memory(storage)
+      return MemoryPlace(storage)
     }
   }
 
@@ -150,7 +131,7 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     return try copy.copy_(tensor)
   }
 
-  private func value(of output: GraphLowering.Output, _ memories: [Memory]) -> Value {
+  private func value(of output: GraphLowering.Output, _ memories: [MemoryPlace]) -> Value {
     switch output {
     case .external(let position, var layout, let dtype):
       layout.offset += memories[position].offset

@@ -6,10 +6,34 @@ import TensorCore
 
 /// Decides whether a compiled entry fits a call: an `InputSignature` arranged for checking without building one.
 struct EntryGuard {
-  /// A guard as an object: it is looked at in its place, and never copied.
+  /// A guard as an object, which is looked at in its place, with a short way for the most common tensors.
   private final class Check: Sendable {
-    let guarding: InputSignature.TensorGuard
-    init(_ guarding: InputSignature.TensorGuard) { self.guarding = guarding }
+    private let guarding: InputSignature.TensorGuard
+    private let dtype: DType
+    private let sizes: [SymInt]
+    private let strides: [SymInt]
+    private let device: Device
+    private let startsInside: Bool
+    private let isInference: Bool
+    /// Whether the tensor is a leaf without gradients, of no subclass, and alone in its storage.
+    private let isPlainAndAlone: Bool
+
+    init(_ guarding: InputSignature.TensorGuard) {
+      self.guarding = guarding
+      (dtype, sizes, strides, device) = (guarding.dtype, guarding.sizes, guarding.strides, guarding.device)
+      (startsInside, isInference) = (guarding.startsInside, guarding.isInference)
+      isPlainAndAlone =
+        !guarding.requiresGrad && guarding.isLeaf && guarding.subclass == nil && guarding.sameAs == nil
+        && guarding.overlap == nil
+    }
+
+    func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor], sharesStorage: Bool) -> Bool {
+      if isPlainAndAlone, !sharesStorage, tensor.isPlain {
+        return tensor.has(dtype, sizes, strides)
+          && tensor.lies(on: device, inside: startsInside, isInference: isInference)
+      }
+      return guarding.accepts(tensor, at: position, among: all, sharesStorage: sharesStorage)
+    }
   }
 
   private let tensors: [InputSignature.TensorGuard]
@@ -50,7 +74,7 @@ struct EntryGuard {
     return StorageTable.with(capacity: all.count) { storages in
       for position in all.indices {
         let isKnown = storages.insert(all[position].storage)
-        guard checks[position].guarding.accepts(all[position], at: position, among: all, sharesStorage: isKnown)
+        guard checks[position].accepts(all[position], at: position, among: all, sharesStorage: isKnown)
         else { return false }
       }
       return !hasSubclasses || innerOverlapsAgree(all)
