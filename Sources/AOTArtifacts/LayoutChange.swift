@@ -9,7 +9,7 @@ public struct LayoutChange: Hashable, Sendable {
   public var input: Int
   /// Whether autograd must not look: it would refuse, so it did not when the function did the same.
   public var isHidden: Bool
-  /// The calls in order, as the views whose layouts they give.
+  /// The calls in order, as the views whose layouts they give, with the grad mode in which they were made.
   public var steps: [ViewStep]
 
   public init(input: Int, isHidden: Bool, steps: [ViewStep]) {
@@ -21,13 +21,14 @@ public struct LayoutChange: Hashable, Sendable {
   /// Refuses, before anything is written, what autograd would refuse when the change is made.
   public func check(_ arguments: [Value]) throws {
     guard isGradEnabled, !isHidden, let tensor = arguments[input].reference, tensor.requiresGrad else { return }
-    for step in steps { try InPlaceRules.check(tensor, step.target) }
+    for step in steps where !step.isWithoutGrad { try InPlaceRules.check(tensor, step.target) }
   }
 
   public func make(_ arguments: [Value]) throws {
     for step in steps {
       let call = [arguments[input]] + step.arguments.map { $0.widened() }
-      _ = isHidden ? try noGrad { try step.target.inPlace.call(call) } : try step.target.inPlace.call(call)
+      let change = { _ = try step.target.inPlace.call(call) }
+      if isHidden || step.isWithoutGrad { try noGrad(change) } else { try change() }
     }
   }
 }

@@ -59,7 +59,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var layoutAfter: Layout?
     /// The calls such as `t_` that changed it, in order, as the views whose layouts they give.
     public var layoutChanges: [ViewStep]
-    /// Whether all that eagerly counts as a write is that a view of the input was given another layout.
+    /// Whether all that eagerly counts as a write changes no element: a view of the input was given another layout, or its own
+    /// elements were copied into it.
     public var onlyAdvancesVersion = false
     /// A new value has the sizes that the input had before its layout changed.
     public var mutation: Mutation
@@ -190,8 +191,12 @@ public struct ViewStep: Hashable, Sendable {
   }
 
   public static func == (a: ViewStep, b: ViewStep) -> Bool {
-    a.target === b.target && a.arguments == b.arguments && a.resultIndex == b.resultIndex
-      && a.isWithoutGrad == b.isWithoutGrad
+    a.isSameView(as: b) && a.isWithoutGrad == b.isWithoutGrad
+  }
+
+  /// Whether both give the same layout, whatever the grad mode.
+  public func isSameView(as other: ViewStep) -> Bool {
+    target === other.target && arguments == other.arguments && resultIndex == other.resultIndex
   }
 
   public func hash(into hasher: inout Hasher) {

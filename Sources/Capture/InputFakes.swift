@@ -66,10 +66,12 @@ struct InputFakes {
       })
   }
 
-  /// The twin of a view: the same view of the twin of its base, so that autograd treats both alike.
+  /// The twin of a view: the same view of the twin of its base, or of another view that is a leaf by itself, so that autograd
+  /// treats both alike.
   private mutating func view(_ tensor: Tensor, _ record: ViewRecord, sharesStorage: Bool) throws -> Tensor {
-    let base = try twin(of: record.base, sharesStorage: true)
-    let twin = try enableGrad { try record.steps.applied(to: base) }
+    let (origin, steps) = record.origin
+    let base = try twin(of: origin, sharesStorage: true)
+    let twin = try enableGrad { try steps.applied(to: base) }
     guard twin.sizes == tensor.sizes, twin.strides == tensor.strides else {
       // The base has been given another layout since.
       let place = try enableGrad {
@@ -100,10 +102,25 @@ extension ViewRecord {
     var steps: [ViewStep] = []
     var current: ViewRecord? = self
     while let record = current {
-      let arguments = record.call.arguments.dropFirst().map { $0.map { _ in Constant.none } }
-      steps.append(ViewStep(target: record.call.target, arguments: arguments, resultIndex: record.resultIndex))
+      steps.append(record.step)
       current = record.source.viewRecord
     }
     return steps.reversed()
+  }
+
+  /// Where this view has its gradient from, the base or another view that was made a leaf, and the views that lead from there.
+  fileprivate var origin: (tensor: Tensor, steps: [ViewStep]) {
+    var steps = [step]
+    var source = source
+    while let record = source.viewRecord, !source.isRequiringLeaf {
+      steps.append(record.step)
+      source = record.source
+    }
+    return (source, steps.reversed())
+  }
+
+  private var step: ViewStep {
+    let arguments = call.arguments.dropFirst().map { $0.map { _ in Constant.none } }
+    return ViewStep(target: call.target, arguments: arguments, resultIndex: resultIndex)
   }
 }

@@ -252,6 +252,13 @@ struct CaptureInterpretation {
         throw OperatorError(.notImplemented, target.name, "takes a tensor besides the one it views")
       }
     }
+    if target === OperatorLibrary.unsafeView, recorder.recordsGradients, case .input = parent.memory.origin,
+      recorder.currentMetadata.gradMode == false
+    {
+      throw OperatorError(
+        .notImplemented, target.name,
+        "is called on an argument with gradients off; use view, or detach()")
+    }
     // Nothing but the promise that nobody else uses its source tells it from a view, and passes would not keep that.
     let target = target === OperatorLibrary.unsafeView ? OperatorLibrary.view : target
     let metadata = recorder.currentMetadata
@@ -275,6 +282,11 @@ struct CaptureInterpretation {
     guard let tensor = arguments[0].reference, let source = arguments[1].reference?.view else {
       throw OperatorError(.argument, target.name, "takes two tensors")
     }
+    guard !recorder.recordsGradients || tensor.view.parent == nil else {
+      throw OperatorError(
+        .notImplemented, target.name,
+        "gives a view other memory while gradients are recorded; use the other tensor")
+    }
     let (old, new) = (try replay.read(tensor.view), try replay.read(source))
     let keepsHistory = old.sizes == new.sizes && old.dtype == new.dtype
     let step = ViewStep(target: OperatorLibrary.alias, arguments: [], isWithoutGrad: true)
@@ -295,10 +307,24 @@ struct CaptureInterpretation {
       source: node.metadata.source)
   }
 
+  /// - Throws: `OperatorError` where an input that was given the memory of another one is written to: the other one's history
+  ///   goes on, but is not that of what is written to.
+  private func refuseForeignMemory(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard recorder.recordsGradients, case .input(let index) = tensor.view.memory.origin,
+      capture.inputs[index].requiresGrad,
+      Swift.zip(inputs, inputViews).contains(where: { $0 === tensor && $0.view.memory !== $1.memory })
+    else { return }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      "writes to an argument that was given the memory of one that requires a gradient; write to that one",
+      source: node.metadata.source)
+  }
+
   private func write(
     _ functional: OperatorDefinition, _ arguments: [CapturedValue], to tensor: CapturedTensor, _ node: Node
   ) throws {
     try refuseSharedMemory(tensor, node)
+    try refuseForeignMemory(tensor, node)
     let old = try replay.read(tensor.view)
     guard var new = try evaluate(functional, arguments).reference else {
       throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")

@@ -22,7 +22,7 @@ extension AOTGraphCapture {
         (result.elements ?? [result]) + interpretation.inputsWithOtherMemory, facts: self.outputs, inputs: inputs,
         recordsGradients: needsAutograd)
       let wantsGradient = self.inputs.map { needsAutograd && $0.requiresGrad }
-      let mutations = try InputMutations(of: inputs, from: interpretation.inputViews, self)
+      let mutations = try InputMutations(of: interpretation, recorder: recorder)
 
       var ending = GraphEnding(interpretation, recorder: recorder)
       ending.returnTokens()

@@ -54,7 +54,6 @@ struct GraphEnding {
       var metadata = base.memory.writes.last
       metadata.gradMode = false
       var value = recorder.elements(of: base.value)
-      if value === input { continue }
       // What an earlier copy overwrites must have been read before.
       if storages.contains(ObjectIdentifier(value.storage)) {
         value = try recorder.with(metadata) { try value.clone() }

@@ -7,10 +7,12 @@ import TensorCore
 struct InputMutations {
   let infos: [ViewAndMutationMeta.InputInfo]
 
-  /// - Parameter views: What the inputs were when the function started.
-  init(of inputs: [CapturedTensor], from views: [AliasView], _ capture: AOTGraphCapture) throws {
-    infos = try inputs.indices.map { index in
-      let (input, base, facts) = (inputs[index], views[index], capture.inputs[index])
+  /// - Parameter recorder: Recorded what was computed of the inputs.
+  init(of interpretation: CaptureInterpretation, recorder: FunctionalRecorder) throws {
+    let capture = interpretation.capture
+    infos = try interpretation.inputs.indices.map { index in
+      let (input, base) = (interpretation.inputs[index], interpretation.inputViews[index])
+      let facts = capture.inputs[index]
       let writes = base.memory.writes
       var info = ViewAndMutationMeta.InputInfo(
         requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf, requiresGradAfter: facts.requiresGradAfter)
@@ -24,7 +26,11 @@ struct InputMutations {
             source: input.view.metadata.source)
         }
         info.mutatesMetadata = true
-        info.layoutChanges = input.view.steps
+        info.layoutChanges = zip(input.view.steps, input.view.chain { _ in true }.reversed()).map { step, view in
+          var step = step
+          step.isWithoutGrad = view.metadata.gradMode == false
+          return step
+        }
         let layout = try input.view.eagerMeta.layout
         info.layoutAfter = layout == base.memory.eager.layout ? nil : layout
       }
@@ -35,7 +41,17 @@ struct InputMutations {
       info.mutationsHiddenFromAutograd = writes.areAllHidden
       info.mutation = .inGraph
       if capture.needsAutograd, !writes.areAllUnseen, facts.requiresGrad || facts.requiresGradAfter {
+        guard !facts.isLeaf || !facts.requiresGrad else {
+          throw OperatorError(
+            .notImplemented, nil,
+            "an input that is a view, but a leaf that requires a gradient itself, is written to; pass what it is a view of",
+            source: writes.last.source)
+        }
         info.mutation = .outOfGraph
+      } else if recorder.elements(of: base.value) === interpretation.inputValues[index] {
+        // Written over with its own elements.
+        (info.mutatesData, info.mutation) = (false, .none)
+        info.onlyAdvancesVersion = true
       }
       return info
     }

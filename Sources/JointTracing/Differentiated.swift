@@ -10,8 +10,8 @@ extension FunctionalGraph {
   /// output through which a gradient can reach an input. Nodes of the backward part say so, name the forward node that
   /// they belong to, and have its source location.
   ///
-  /// - Throws: `OperatorError` with code `notDifferentiable`, the operator and the user's source location where a gradient would
-  ///   have to flow through a call that has no derivative.
+  /// Where a gradient would have to flow through a call that has no derivative, none does, and `failures` names the operator
+  /// and the user's source location: only a backward pass from such an output is to fail.
   public func differentiated() throws -> JointGraph {
     var forward = module.graph
     let outputs = forward.result.elements ?? []
@@ -52,9 +52,14 @@ extension FunctionalGraph {
       descriptors: descriptors
         + primals.indices.map { .gradient(of: tracer.graph[metadata: primals[$0]].descriptor ?? .input($0)) })
 
+    let failures = sweep.failuresBehind(forwardNodes)
     var joint = JointGraph(
       module: module, primalCount: primals.count, forwardOutputCount: outputs.count,
-      differentiableOutputs: differentiableOutputs)
+      differentiableOutputs: differentiableOutputs,
+      failures: Dictionary(
+        uniqueKeysWithValues: differentiableOutputs.compactMap { index in
+          outputs[index].reference.flatMap { failures[$0] }.map { (index, $0) }
+        }))
     joint.module.graph = tracer.graph
     // A change of layout advances the version of the memory, too: what is saved of it would seem overwritten.
     let overwritten = zip(primals, meta.inputs).filter { $1.mutatesData || $1.mutatesMetadata }

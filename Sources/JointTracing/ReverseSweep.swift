@@ -11,6 +11,8 @@ struct ReverseSweep {
   private var arrived: [NodeID: [Tensor]] = [:]
   /// Gradients of the elements of lists and tuples, summed.
   private var elementGradients: [NodeID: [Int: [Tensor]]] = [:]
+  /// What derivatives refused, with the user's source location: a call that has none, an argument that its formula is not for.
+  private(set) var failures: [NodeID: OperatorError] = [:]
   /// What new nodes get.
   private let annotation = Annotation()
 
@@ -27,11 +29,12 @@ struct ReverseSweep {
   /// Starts a gradient at a node.
   mutating func seed(_ node: NodeID, with gradient: Tensor) { arrived[node, default: []].append(gradient) }
 
-  /// Carries gradients from the seeds back through the nodes.
+  /// Carries gradients from the seeds back through the nodes. Those that arrive at a call whose derivative refuses them end
+  /// there: `failures` tells.
   ///
   /// - Parameter nodes: The forward nodes, in execution order.
-  /// - Throws: `OperatorError` with code `notDifferentiable` and the user's source location where a gradient arrives at a call
-  ///   without a derivative.
+  /// - Throws: `OperatorError` with the user's source location where a derivative cannot be traced though eager autograd might
+  ///   take it.
   mutating func run(_ nodes: [NodeID]) throws {
     for id in nodes.reversed() {
       let node = tracer.graph[id]
@@ -46,9 +49,23 @@ struct ReverseSweep {
         }
       } catch var error as OperatorError {
         error.source = node.metadata.source ?? error.source
-        throw error
+        guard error.isThrownEagerly else { throw error }
+        failures[id] = error
       }
     }
+  }
+
+  /// Why the gradient of each node cannot be followed: something that it was computed from, through calls that pass gradients
+  /// on, failed.
+  ///
+  /// - Parameter nodes: The forward nodes, in execution order.
+  func failuresBehind(_ nodes: [NodeID]) -> [NodeID: OperatorError] {
+    if failures.isEmpty { return [:] }
+    var all = failures
+    for id in nodes where flow.requiresGrad(id) && all[id] == nil {
+      all[id] = tracer.graph[id].arguments.lazy.flatMap(\.references).compactMap { all[$0] }.first
+    }
+    return all
   }
 
   /// The gradient that has arrived at a node, summed over the node's uses; nil where none has.
@@ -122,4 +139,9 @@ struct ReverseSweep {
     default: break
     }
   }
+}
+
+extension OperatorError {
+  /// Whether it says what is wrong with a gradient, rather than what cannot be traced.
+  fileprivate var isThrownEagerly: Bool { code != .notImplemented && code != .dataDependent }
 }

@@ -25,7 +25,7 @@ public struct AutogradJoin: RuntimeWrapper {
     var outputMetas: [TensorMeta]
     var tangentCount = 0
     /// Why eager autograd could not go back from one of them; nil where it could.
-    var failures: [AutogradError?]
+    var failures: [(any Error)?]
     /// nil where there are no tangents.
     var backward: (any CompiledBackward)?
     var differentiableBackward: DifferentiableBackward?
@@ -47,6 +47,9 @@ public struct AutogradJoin: RuntimeWrapper {
     let gradients = (graph.result.elements ?? []).dropFirst(joint.forwardOutputCount)
     plan.differentiableInputs = gradients.enumerated().compactMap { $1.isNone ? nil : $0 }
     plan.tangentCount = joint.differentiableOutputs.count
+    for (index, output) in joint.differentiableOutputs.enumerated() {
+      plan.failures[index] = joint.failures[output] ?? plan.failures[index]
+    }
     plan.backward = backward
     plan.differentiableBackward = differentiableBackward
     plan.overwrittenInputs = Set(

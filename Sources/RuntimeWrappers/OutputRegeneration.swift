@@ -57,7 +57,9 @@ public struct OutputRegeneration: RuntimeWrapper {
       case .aliasOfInput(let input):
         if info.isMadeBeforeWrites { output.moment = .beforeWrites }
         let changes = meta.inputs[input].layoutChanges
-        if !changes.isEmpty, info.views.count > changes.count, info.views.starts(with: changes) {
+        if !changes.isEmpty, info.views.count > changes.count,
+          info.views.starts(with: changes, by: { $0.isSameView(as: $1) })
+        {
           output.info.views.removeFirst(changes.count)
           output.moment = .afterLayoutChanges
         }

@@ -20,12 +20,14 @@ public struct SyntheticBase: RuntimeWrapper {
   let otherInputs: [Int]
   /// Made on inputs of which the graph only knows the base.
   let layoutChanges: [LayoutChange]
-  /// Outputs that are such inputs.
-  let identities: [Identity]
+  /// Outputs that are such inputs, or views of them that the graph's base has not the gradient history of.
+  let outputs: [Output]
 
-  struct Identity: Hashable, Sendable {
-    let output: Int
+  struct Output: Hashable, Sendable {
+    let position: Int
     let input: Int
+    /// None for the input itself.
+    let views: [ViewStep]
   }
 
   /// The function with bases in the place of inputs, and the wrapper that provides them; nil where nothing is to be done.
@@ -43,7 +45,9 @@ public struct SyntheticBase: RuntimeWrapper {
       let inputs = try bases.map { try .reference(Self.tensor($0, arguments)) } + otherInputs.map { arguments[$0] }
       var results = try inner(inputs)
       for change in layoutChanges { try change.make(arguments) }
-      for identity in identities { results[identity.output] = arguments[identity.input] }
+      for output in outputs {
+        results[output.position] = try arguments[output.input].map { .reference(try output.views.applied(to: $0)) }
+      }
       return results
     }
   }

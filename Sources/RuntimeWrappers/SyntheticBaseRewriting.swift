@@ -16,6 +16,8 @@ struct SyntheticBaseRewriting {
   private var facts: [AOTGraphCapture.InputFacts] = []
   /// What stands in the graph for an input that was replaced.
   private var replacements: [Int: NodeID] = [:]
+  /// The inputs among them whose base in the graph is the storage, without a history.
+  private var storageMembers: Set<Int> = []
   /// The node after which the next view of a base goes.
   private var lastView: NodeID?
 
@@ -34,6 +36,7 @@ struct SyntheticBaseRewriting {
       guard let base = original.inputs[input].base else {
         throw GraphError(.invalidArgument, "nothing is known of the base of input \(input), which shares memory")
       }
+      try refuse(input, base)
       members.append((input, base))
     }
     let numbers = Set(members.map(\.base.number))
@@ -42,6 +45,28 @@ struct SyntheticBaseRewriting {
       for member in members { try replace(member.input, by: member.base.views, of: root) }
     } else {
       try replaceByStorage(members, numbers.sorted())
+    }
+  }
+
+  /// Refuses what is done to an input that the graph does not get, and what autograd knows of a view but not of its base.
+  private func refuse(_ input: Int, _ base: Base) throws {
+    let known = original.inputs[input]
+    if !base.views.isEmpty, known.requiresGrad, known.isLeaf || !base.requiresGrad {
+      throw OperatorError(
+        .notImplemented, nil,
+        "inputs share memory, which the function writes to, and one is a view of a leaf that is a view itself; clone one of them"
+      )
+    }
+    for user in graph.users(of: placeholders[input]) {
+      guard let target = graph[user].target, graph[user].arguments.first?.reference == placeholders[input] else {
+        continue
+      }
+      if target === OperatorLibrary.setSource || target === OperatorLibrary.detach.inPlace {
+        throw OperatorError(
+          .notImplemented, target.name,
+          "is called on an input that shares memory, which the function writes to, with another one; clone one of them",
+          source: graph[user].metadata.source)
+      }
     }
   }
 
@@ -82,6 +107,7 @@ struct SyntheticBaseRewriting {
         if isWritten(own.map(\.input)) { copy(view, into: history) }
       }
       for member in own { try replace(member.input, by: member.base.views, of: view) }
+      storageMembers.formUnion(own.map(\.input))
     }
   }
 
@@ -195,14 +221,14 @@ struct SyntheticBaseRewriting {
   consuming func finish() throws -> (AOTGraphCapture, SyntheticBase?) {
     var capture = original
     let layoutChanges = replacements.sorted { $0.key < $1.key }.compactMap { layoutChange(of: $0.key, $0.value) }
-    let identities = takeIdentities(from: &capture)
+    let outputs = takeOutputs(from: &capture, excluding: Set(layoutChanges.map(\.input)))
     let others = placeholders.indices.filter { replacements[$0] == nil }
     for input in replacements.keys { try graph.erase(placeholders[input]) }
     capture.module.graph = graph
     capture.inputs = facts + others.map { original.inputs[$0] }
     return (
       capture,
-      SyntheticBase(bases: bases, otherInputs: others, layoutChanges: layoutChanges, identities: identities)
+      SyntheticBase(bases: bases, otherInputs: others, layoutChanges: layoutChanges, outputs: outputs)
     )
   }
 
@@ -214,27 +240,54 @@ struct SyntheticBaseRewriting {
         graph[user].arguments.first?.reference == node, case .inPlace(let view) = target.implementation,
         let arguments = try? graph[user].boundArguments()
       else { return nil }
-      return ViewStep(target: view, arguments: arguments.dropFirst().map { $0.map { _ in .none } })
+      return ViewStep(
+        target: view, arguments: arguments.dropFirst().map { $0.map { _ in .none } },
+        isWithoutGrad: graph[user].metadata.gradMode == false)
     }
     let known = original.inputs[input]
     return steps.isEmpty
       ? nil : LayoutChange(input: input, isHidden: known.isLeaf && known.requiresGrad, steps: steps)
   }
 
-  /// Takes out of the function's results what is an input that it does not get any more.
-  private mutating func takeIdentities(from capture: inout AOTGraphCapture) -> [SyntheticBase.Identity] {
+  /// Takes out of the function's results what is an input that it does not get any more, or a view that is to have the history
+  /// of one.
+  ///
+  /// - Parameter changed: Inputs whose layout views of them may start from before or after it changed.
+  private mutating func takeOutputs(
+    from capture: inout AOTGraphCapture, excluding changed: Set<Int>
+  ) -> [SyntheticBase.Output] {
     guard let output = graph.output, var results = graph.result.elements else { return [] }
-    var identities: [SyntheticBase.Identity] = []
+    var outputs: [SyntheticBase.Output] = []
     for (index, result) in results.enumerated() {
-      guard let node = result.reference, !baseNodes.contains(node),
-        let input = replacements.first(where: { $0.value == node })?.key
+      guard let node = result.reference, !baseNodes.contains(node), let (input, views) = viewOfInput(node),
+        views.isEmpty || storageMembers.contains(input) && !changed.contains(input)
       else { continue }
-      identities.append(.init(output: index, input: input))
+      outputs.append(.init(position: index, input: input, views: views))
       results[index] = .none
       if capture.outputs.indices.contains(index) { capture.outputs[index] = .init(requiresGrad: false) }
     }
     graph.setArguments(of: output, [.tuple(results)])
-    return identities
+    return outputs
+  }
+
+  /// The input that a node's value is a view of, and the views that lead from it; nil where there is none, or where they cut
+  /// off its history.
+  private func viewOfInput(_ node: NodeID) -> (input: Int, views: [ViewStep])? {
+    var views: [ViewStep] = []
+    var node = node
+    while true {
+      if let input = replacements.first(where: { $0.value == node })?.key { return (input, views.reversed()) }
+      let call = graph.getItemIndex(of: node).flatMap { _ in graph[node].arguments.first?.reference } ?? node
+      guard let target = graph[call].target as? OperatorDefinition, target.schema.isView,
+        target.derivative?.isEmpty != true, target !== OperatorLibrary.withHistory,
+        let arguments = try? graph[call].boundArguments(), let source = arguments.first?.reference
+      else { return nil }
+      views.append(
+        ViewStep(
+          target: target, arguments: arguments.dropFirst().map { $0.map { _ in .none } },
+          resultIndex: graph.getItemIndex(of: node) ?? 0, isWithoutGrad: graph[call].metadata.gradMode == false))
+      node = source
+    }
   }
 }
 

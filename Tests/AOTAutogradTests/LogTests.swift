@@ -85,7 +85,7 @@ final class LogTests: XCTestCase {
       try function.stages(wave([4], requiresGrad: true) * 1, wave([2, 3])).meta.description,
       """
       input 0: requires grad; written after the graph
-      input 1: layout changed to sizes [3, 2], strides [1, 3], offset 0 by t()
+      input 1: layout changed to sizes [3, 2], strides [1, 3], offset 0 by t() without grad
       output 0: view of input 0 by view([2, 2]), select.int(0, 1); f32[2] strides [1]; requires grad
       output 1: input 1 itself; f32[3, 2] strides [1, 3]
       output 2: memory of its own; f32[3, 2] strides [1, 3]

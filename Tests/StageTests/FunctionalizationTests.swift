@@ -119,7 +119,7 @@ final class FunctionalizationTests: XCTestCase {
       try $0[0].copy_($0[0]); return []
     }
     expect(functional, "arg0: input\nreturn ()")
-    XCTAssertTrue(functional.meta.inputs[0].mutatesData)
+    XCTAssertTrue(functional.meta.inputs[0].countsAsWritten)
   }
 
   func testResultIsCastToWhatItIsWrittenTo() throws {

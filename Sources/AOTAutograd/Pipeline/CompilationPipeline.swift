@@ -145,6 +145,17 @@ struct CompilationPipeline {
       case .constant, .isInput, .aliasOfInput, .aliasOfOutput: break
       }
     }
+    let aliases = AliasAnalysis(graph)
+    let requiring = zip(graph.placeholders, capture.inputs).filter { $1.requiresGradAfter }
+    let memory = Set(requiring.map { aliases.memory(of: $0.0) })
+    // Only in a call with grad mode off does a node say that it was on.
+    for id in graph.nodes where graph[id].metadata.gradMode == true && memory.contains(aliases.memory(of: id)) {
+      throw AOTError(
+        .unsupported,
+        "the function is called with gradients off, turns them on, and then views or writes to something that requires a "
+          + "gradient; leave enableGrad to the caller",
+        source: graph[id].metadata.source)
+    }
   }
 
   private func compileInference(_ subject: Subject, _ clock: inout PhaseClock) throws -> Compiled {

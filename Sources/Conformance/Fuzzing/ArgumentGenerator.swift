@@ -154,6 +154,9 @@ struct ArgumentGenerator {
     case ("gather", "index"), ("scatter", "index"), ("scatter_add", "index"), ("scatter_reduce", "index"),
       ("take_along_dim", "indices"):
       return indices(shape, along: dimension)
+    case ("index", _), ("index_put", _), ("_unsafe_index", _), ("_unsafe_index_put", _):
+      let count = shape.first ?? 1
+      return indices([count], along: 0, below: count)
     case (_, "index"), (_, "indices"): return indices([size], along: 0)
     case (_, "batch1"): return made([2, 2, 2], subject.tensor.dtype)
     case (_, "batch2"): return made([2, 2, shape.last ?? 1], subject.tensor.dtype)
@@ -197,13 +200,13 @@ struct ArgumentGenerator {
   }
 
   /// Each place along a dimension once, in a random order: writes that meet in one place have no order.
-  private mutating func indices(_ shape: [Int], along dimension: Int) -> Name {
+  private mutating func indices(_ shape: [Int], along dimension: Int, below limit: Int? = nil) -> Name {
     let count = shape.reduce(1, *)
     let inner = shape.dropFirst(dimension + 1).reduce(1, *)
     let length = shape.isEmpty ? 1 : shape[dimension]
     let order = random.permutation(length)
     let elements = (0..<count).map { place in
-      length == 0 || length > size ? 0 : Double(order[(place / inner) % length])
+      length == 0 || length > limit ?? size ? 0 : Double(order[(place / inner) % length])
     }
     return add(ProgramLiteral(dtype: .int64, shape: shape, elements: elements))
   }

@@ -128,7 +128,9 @@ extension Call where Reference == Tensor {
         .dtype, target.name, "'src' must have the dtype \(input.dtype) of 'self', got \(source.dtype)")
     }
     if index.layout.isEmpty { return }
-    guard max(source.rank, 1) == max(index.rank, 1), zip(index.sizes, source.sizes).allSatisfy({ $0 <= $1 }) else {
+    // A number counts as one element along one dimension.
+    let (wanted, given) = (index.rank == 0 ? [1] : index.sizes, source.rank == 0 ? [1] : source.sizes)
+    guard wanted.count == given.count, zip(wanted, given).allSatisfy({ $0 <= $1 }) else {
       throw OperatorError(
         .shape, target.name, "'src' of sizes \(source.sizes) must not be smaller than 'index' of sizes \(index.sizes)")
     }
