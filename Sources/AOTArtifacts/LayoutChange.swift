@@ -30,5 +30,6 @@ public struct LayoutChange: Hashable, Sendable {
       let change = { _ = try step.target.inPlace.call(call) }
       if isHidden || step.isWithoutGrad { try noGrad(change) } else { try change() }
     }
+    if isHidden { arguments[input].reference?.adaptAccumulator() }
   }
 }

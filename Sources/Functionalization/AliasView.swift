@@ -70,6 +70,8 @@ final class AliasView {
   let cutsHistory: Bool
   /// Whether autograd recorded a write to this view that its parent's history knows nothing of.
   var ownsHistory = false
+  /// Whether the tensor was given this layout, as by `t_`, with grad mode off: gradients flow through it all the same.
+  var isLayoutChangedWithoutGrad = false
 
   private(set) var value: Tensor
   private var generation: Int

@@ -261,17 +261,21 @@ struct CaptureInterpretation {
     }
     // Nothing but the promise that nobody else uses its source tells it from a view, and passes would not keep that.
     let target = target === OperatorLibrary.unsafeView ? OperatorLibrary.view : target
-    let metadata = recorder.currentMetadata
+    var metadata = recorder.currentMetadata
+    let isWithoutGrad = metadata.gradMode == false
     // A layout change without grad mode leaves the tensor's history as it is; a view made then has none.
+    if changesLayout { metadata.gradMode = nil }
     let cutsHistory = !changesLayout && AliasView.cutsHistory(target, metadata)
     let source = try replay.source(for: target, parent)
-    let results = try replay.applyAll(target, constants, to: source, cuttingHistory: cutsHistory)
+    let results = try recorder.with(metadata) {
+      try replay.applyAll(target, constants, to: source, cuttingHistory: cutsHistory)
+    }
     let tensors = results.enumerated().map { index, value in
       let step = ViewStep(
-        target: target, arguments: constants, resultIndex: index,
-        isWithoutGrad: !changesLayout && metadata.gradMode == false)
-      return CapturedTensor(
-        AliasView(of: parent, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory))
+        target: target, arguments: constants, resultIndex: index, isWithoutGrad: !changesLayout && isWithoutGrad)
+      let view = AliasView(of: parent, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory)
+      view.isLayoutChangedWithoutGrad = changesLayout && isWithoutGrad
+      return CapturedTensor(view)
     }
     if case .list = target.schema.returns.first?.type { return .list(tensors.map { .reference($0) }) }
     return tensors.first.map { .reference($0) } ?? .none

@@ -28,7 +28,7 @@ struct InputMutations {
         info.mutatesMetadata = true
         info.layoutChanges = zip(input.view.steps, input.view.chain { _ in true }.reversed()).map { step, view in
           var step = step
-          step.isWithoutGrad = view.metadata.gradMode == false
+          step.isWithoutGrad = view.isLayoutChangedWithoutGrad
           return step
         }
         let layout = try input.view.eagerMeta.layout

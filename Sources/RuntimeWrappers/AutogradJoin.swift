@@ -15,6 +15,8 @@ public struct AutogradJoin: RuntimeWrapper {
   struct Plan: Sendable {
     /// Primals that a gradient is wanted for.
     var differentiableInputs: [Int] = []
+    /// Of leaves among them that the function gives another layout, the views that bring gradients into it.
+    var leafLayouts: [Int: [ViewStep]] = [:]
     let outputCount: Int
     /// Results that are the same value as an earlier one, and get another history.
     var repeatedOutputs: [Int] = []
@@ -46,6 +48,9 @@ public struct AutogradJoin: RuntimeWrapper {
     let inputs = graph.placeholders
     let gradients = (graph.result.elements ?? []).dropFirst(joint.forwardOutputCount)
     plan.differentiableInputs = gradients.enumerated().compactMap { $1.isNone ? nil : $0 }
+    for (index, info) in functional.meta.inputs.enumerated() where info.isLeaf && !info.layoutChanges.isEmpty {
+      plan.leafLayouts[index] = info.layoutChanges.map { .init(target: $0.target, arguments: $0.arguments) }
+    }
     plan.tangentCount = joint.differentiableOutputs.count
     for (index, output) in joint.differentiableOutputs.enumerated() {
       plan.failures[index] = joint.failures[output] ?? plan.failures[index]
@@ -174,7 +179,16 @@ private final class CompiledGradient: GradientFunction {
       }
     }
     let results = try backward.run(saved: saved.map(\.value), tangents: Array(tangents))
-    return plan.differentiableInputs.map { results[$0].reference }
+    return try inLeafLayouts(plan.differentiableInputs.map { results[$0].reference })
+  }
+
+  /// The gradients as they arrive at leaves whose layout the function changed.
+  private func inLeafLayouts(_ gradients: [Tensor?]) throws -> [Tensor?] {
+    if plan.leafLayouts.isEmpty { return gradients }
+    return try zip(plan.differentiableInputs, gradients).map { input, gradient in
+      guard let gradient, let views = plan.leafLayouts[input] else { return gradient }
+      return try views.applied(to: gradient)
+    }
   }
 
   /// The gradients as values that autograd can differentiate.
@@ -197,6 +211,6 @@ private final class CompiledGradient: GradientFunction {
       }
     }
     let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference($1.tangent($0)) }
-    return try backward(inputs + arguments).map(\.reference)
+    return try inLeafLayouts(backward(inputs + arguments).map(\.reference))
   }
 }

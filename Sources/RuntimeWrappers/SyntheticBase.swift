@@ -24,7 +24,8 @@ public struct SyntheticBase: RuntimeWrapper {
   let outputs: [Output]
 
   struct Output: Hashable, Sendable {
-    let position: Int
+    /// Where it stands among the results: a function may return one tensor several times.
+    var positions: [Int]
     let input: Int
     /// None for the input itself.
     let views: [ViewStep]
@@ -46,7 +47,8 @@ public struct SyntheticBase: RuntimeWrapper {
       var results = try inner(inputs)
       for change in layoutChanges { try change.make(arguments) }
       for output in outputs {
-        results[output.position] = try arguments[output.input].map { .reference(try output.views.applied(to: $0)) }
+        let result = try arguments[output.input].map { .reference(try output.views.applied(to: $0)) }
+        for position in output.positions { results[position] = result }
       }
       return results
     }

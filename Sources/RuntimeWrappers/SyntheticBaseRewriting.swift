@@ -257,17 +257,17 @@ struct SyntheticBaseRewriting {
     from capture: inout AOTGraphCapture, excluding changed: Set<Int>
   ) -> [SyntheticBase.Output] {
     guard let output = graph.output, var results = graph.result.elements else { return [] }
-    var outputs: [SyntheticBase.Output] = []
+    var outputs: [NodeID: SyntheticBase.Output] = [:]
     for (index, result) in results.enumerated() {
       guard let node = result.reference, !baseNodes.contains(node), let (input, views) = viewOfInput(node),
         views.isEmpty || storageMembers.contains(input) && !changed.contains(input)
       else { continue }
-      outputs.append(.init(position: index, input: input, views: views))
+      outputs[node, default: .init(positions: [], input: input, views: views)].positions.append(index)
       results[index] = .none
       if capture.outputs.indices.contains(index) { capture.outputs[index] = .init(requiresGrad: false) }
     }
     graph.setArguments(of: output, [.tuple(results)])
-    return outputs
+    return outputs.values.sorted { $0.positions[0] < $1.positions[0] }
   }
 
   /// The input that a node's value is a view of, and the views that lead from it; nil where there is none, or where they cut

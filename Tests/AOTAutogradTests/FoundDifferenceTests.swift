@@ -75,6 +75,48 @@ final class FoundDifferenceTests: XCTestCase {
     }
   }
 
+  /// A view whose layout changes under `noGrad` is still the view that it was: it may be written to.
+  func testViewThatIsGivenAnotherLayoutUnderNoGrad() throws {
+    try aotcheck(calls: [CheckedCall { [try Self.leaf([2])] }]) { inputs in
+      let view = try inputs[0].alias()
+      _ = try noGrad { try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(view), .int(-1)) }
+      return [view]
+    }
+    try aotcheck(calls: [CheckedCall { [try Self.leaf([2])] }]) { inputs in
+      let base = try inputs[0] * 3
+      let view = try base.alias()
+      _ = try noGrad { try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(view), .int(-1)) }
+      try view.mul_(2)
+      return [base]
+    }
+  }
+
+  func testGradientOfALeafThatIsGivenAnotherLayoutUnderNoGrad() throws {
+    for partitioner in [AOTConfiguration.PartitionerChoice.default, .minCut] {
+      try aotcheck(
+        configuration: AOTConfiguration(partitioner: partitioner), calls: [CheckedCall { [try Self.leaf([2, 3])] }]
+      ) { inputs in
+        try noGrad { _ = try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(inputs[0]), .int(1)) }
+        return [try inputs[0].tril()]
+      }
+    }
+  }
+
+  func testTheSameViewTwiceOfAnInputThatSharesWrittenMemory() throws {
+    try aotcheck(
+      calls: [
+        CheckedCall {
+          let base = try Tensor([0.5, 1] as [Float])
+          return .init([try base.detach(), base])
+        }
+      ]
+    ) { inputs in
+      let view = try inputs[0].view([2, 1])
+      try inputs[1].mul_(2)
+      return [view, view]
+    }
+  }
+
   func testGradientsSwitchedOnInsideAreRefusedForViewsAndWrites() throws {
     let view = aotFunction { (inputs: [Tensor]) in [try enableGrad { try inputs[0].view([1, 2]) }] }
     let write = aotFunction { (inputs: [Tensor]) in [try enableGrad { try inputs[0].cos_() }] }

@@ -66,3 +66,8 @@ final class AccumulateGradient: GradientFunction {
       && isKnownUniquelyReferenced(&gradient.storage)
   }
 }
+
+extension Tensor {
+  /// Has gradients of a leaf arrive in the layout that it has now, those of values included that were computed of it before.
+  package func adaptAccumulator() { autogradState?.accumulator?.inputMetadata = [TensorMeta(self)] }
+}

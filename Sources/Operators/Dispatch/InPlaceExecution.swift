@@ -67,15 +67,15 @@ enum InPlaceExecution {
     return tensor
   }
 
-  /// A view whose layout is about to change becomes a view of what it was.
+  /// A view whose layout is about to change becomes a view of what it was. Writes through it are followed, or refused, as before.
   static func recordLayoutChange(of tensor: Tensor, _ functional: OperatorDefinition, _ call: OperatorCall) {
-    if let viewMeta = tensor.viewMeta {
-      let before = Tensor(sharingMemoryOf: tensor)
-      before.viewMeta = viewMeta
-      before.autogradMeta = tensor.autogradMeta
-      let arguments = [.reference(before)] + call.arguments.dropFirst()
-      tensor.viewMeta = ViewRecord(of: before, by: OperatorCall(functional, arguments))
-    }
+    guard let known = tensor.viewRecord else { return }
+    let before = Tensor(sharingMemoryOf: tensor)
+    before.viewMeta = known
+    before.autogradMeta = tensor.autogradMeta
+    let record = ViewRecord(of: before, by: OperatorCall(functional, [.reference(before)] + call.arguments.dropFirst()))
+    record.circumstance = known.circumstance
+    tensor.viewMeta = record
   }
 
   private static func check(_ meta: TensorMeta, fits destination: Tensor, _ call: OperatorCall) throws {
