@@ -46,7 +46,8 @@ extension LoopProgram {
     }
   }
 
-  /// Drops stores to temporaries that nothing reads afterwards, and kernels that are left without one.
+  /// Drops stores to temporaries that nothing reads afterwards, and kernels that are left without one, unless an index would
+  /// go unchecked.
   mutating func removeDeadStores() {
     var isNeeded = buffers.map { $0.role != .temporary }
     var kept: [Kernel] = []
@@ -56,11 +57,14 @@ extension LoopProgram {
       switch kernel {
       case .loop(var loop):
         let (outer, all) = (loop.outerSizes, loop.sizes)
-        loop.stores.removeAll { store in
-          !isNeeded[store.access.buffer.index] || (store.extent == .outer ? outer : all).contains(0)
-        }
-        if loop.stores.isEmpty { continue }
-        kernel = .loop(loop.pruned())
+        loop.stores.removeAll { ($0.extent == .outer ? outer : all).contains(0) }
+        var needed = loop
+        needed.stores.removeAll { !isNeeded[$0.access.buffer.index] }
+        needed = needed.pruned()
+        // What nothing reads is computed all the same where an index that leads to it has to be checked.
+        if needed.checkedAccessCount < loop.checkedAccessCount { needed = loop.pruned() }
+        if needed.stores.isEmpty { continue }
+        kernel = .loop(needed)
       case .matmul(let matmul): if !isNeeded[matmul.result.buffer.index] { continue }
       case .host: break
       }
@@ -72,5 +76,12 @@ extension LoopProgram {
       kept.append(kernel)
     }
     kernels = kept.reversed()
+  }
+}
+
+extension LoopKernel {
+  /// The number of its loads and stores at indices that come from elements.
+  fileprivate var checkedAccessCount: Int {
+    loads.count { !$0.indirections.isEmpty } + stores.count { !$0.access.indirections.isEmpty }
   }
 }

@@ -142,7 +142,10 @@ extension JointStructure {
     for id in forwardOutputs.flatMap(\.references) where isBackward[position(id)] {
       throw error("is a forward output and depends on a tangent", at: position(id))
     }
-    for position in nodes.indices where hasEffect(position) && !isBackward[position] { isForward[position] = true }
+    for position in nodes.indices where !isBackward[position] && (hasEffect(position) || self[position].checksElements)
+    {
+      isForward[position] = true
+    }
     Self.spread(&isForward, to: inputs)
 
     for position in nodes.indices where hasEffect(position) && isBackward[position] {

@@ -25,7 +25,9 @@ extension JointGraph {
     graph.setOutput(.tuple(gradients), descriptors: gradients.indices.map { .output($0 - gradients.startIndex) })
     for id in graph.nodes.reversed() {
       guard let target = graph[id].target else { continue }
-      if target.traits.contains(.effectful) || target.schema.isMutating { try graph.erase(id) }
+      // What the first pass has done and checked is not done again.
+      let isChecked = graph[id].checksElements && !graph.hasUsers(id)
+      if target.traits.contains(.effectful) || target.schema.isMutating || isChecked { try graph.erase(id) }
     }
     for (index, id) in graph.placeholders.enumerated() { graph[metadata: id].descriptor = .input(index) }
     for id in graph.nodes {

@@ -48,7 +48,7 @@ enum ErrorKind: String {
     case .shape: [.viewStrides]
     case .argument: [.viewStrides, .resizeRequiringGradient]
     case .notDifferentiable: [.setStorage, .resizeRequiringGradient]
-    case .device, .index, .dataDependent, .inferenceTensor, .notImplemented, .assertion: []
+    case .device, .index, .elements, .dataDependent, .inferenceTensor, .notImplemented, .assertion: []
     }
   }
 }

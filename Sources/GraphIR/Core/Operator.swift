@@ -17,10 +17,20 @@ public protocol Operator: AnyObject, Sendable {
 extension Operator {
   public var name: OperatorName { schema.name }
 
-  /// Whether a call may be dropped when nothing uses its result.
+  /// Whether a call may be dropped when nothing uses its result, unless it `checksElements`.
   ///
   /// A draw of random numbers may not: those drawn after it would change.
   public var isPure: Bool { !schema.isMutating && traits.isDisjoint(with: [.effectful, .random]) }
+}
+
+extension Node {
+  /// Whether the node is a call that is made for the elements that it refuses. A formula of a derivative is not: what it
+  /// computes with has been checked.
+  public var checksElements: Bool {
+    guard let traits = target?.traits, !metadata.isBackward else { return false }
+    return traits.contains(.checksElements)
+      || traits.contains(.checksIntegers) && metadata.tensor?.dtype.isFloatingPoint == false
+  }
 }
 
 /// What a schema cannot say about an operator.
@@ -47,6 +57,11 @@ public struct OperatorTraits: OptionSet, Hashable, Sendable {
   public static let callsGraphs = OperatorTraits(rawValue: 1 << 7)
   /// Belongs to PyTorch's core ATen set: the operators that the others decompose into.
   public static let core = OperatorTraits(rawValue: 1 << 8)
+  /// Refuses some elements, such as an index that is out of range: a call that a user wrote is made though nothing uses its
+  /// result.
+  public static let checksElements = OperatorTraits(rawValue: 1 << 9)
+  /// Does so where they are integers, such as 0 as a divisor.
+  public static let checksIntegers = OperatorTraits(rawValue: 1 << 10)
 }
 
 /// An operator that runs nested graphs of the module it is called in, with trait `callsGraphs`.

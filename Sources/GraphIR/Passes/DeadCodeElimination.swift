@@ -1,4 +1,5 @@
-/// Removes nodes that nothing uses and that do nothing but compute. Inputs stay: they are the calling convention.
+/// Removes nodes that nothing uses and that do nothing but compute. Inputs stay: they are the calling convention. So do calls of
+/// the user's that may refuse the elements they get.
 public struct DeadCodeElimination: GraphPass {
   public let name = "dead-code-elimination"
 
@@ -14,7 +15,7 @@ public struct DeadCodeElimination: GraphPass {
       switch graph[id].kind {
       case .placeholder, .output: continue
       case .getAttribute: break
-      case .callFunction(let target): if !target.isPure { continue }
+      case .callFunction(let target): if !target.isPure || graph[id].checksElements { continue }
       }
       try graph.erase(id)
       removed += 1

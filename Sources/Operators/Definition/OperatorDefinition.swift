@@ -12,7 +12,7 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   public private(set) var traits: OperatorTraits
   public let implementation: Implementation
   /// How gradients flow, one formula per group of parameters; nil where no derivative is defined.
-  public private(set) var derivative: [DerivativeFormula]?
+  @exclusivity(unchecked) public private(set) var derivative: [DerivativeFormula]?
   /// Results that no gradient flows into, such as statistics that are kept for the backward pass.
   package private(set) var auxiliaryResults = PositionSet()
   /// The operator in terms of simpler ones, for a compiler or user that wants those.
@@ -180,6 +180,12 @@ public final class OperatorDefinition: Operator, @unchecked Sendable {
   }
 
   // MARK: - Writing a definition
+
+  /// Says that calls refuse some elements, and are made for that alone if need be.
+  func checkingElements() -> OperatorDefinition {
+    traits.insert(.checksElements)
+    return self
+  }
 
   /// Adds the variant that writes into `self`; call it last, it shares what was said before.
   ///

@@ -18,6 +18,8 @@ public struct OperatorError: LocatedError, Hashable, Sendable, CustomStringConve
     /// A value was read that does not exist while a function is captured.
     case dataDependent
     case notDifferentiable
+    /// Elements of a tensor are refused: an integer 0 as a divisor, a probability outside of 0…1.
+    case elements
     /// A tensor made in inference mode was written to outside of it.
     case inferenceTensor
     case notImplemented

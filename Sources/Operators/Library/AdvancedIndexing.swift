@@ -10,7 +10,7 @@ extension OperatorLibrary {
   /// dimension whole. Negative indices count from the end. The indices' dimensions stand where the indexed ones stood if
   /// those are neighbours, else in front. A condition (bool) stands for the indices at which it holds.
   public static let index: OperatorDefinition = OperatorDefinition(
-    "index.Tensor(Tensor self, Tensor?[] indices) -> Tensor",
+    "index.Tensor(Tensor self, Tensor?[] indices) -> Tensor", traits: .checksElements,
     .kernel(
       shape: { call in
         let input = try call.tensor(0)
@@ -31,6 +31,7 @@ extension OperatorLibrary {
   /// A copy of `self` in which `values`, broadcast, take the place of, or are added to, what `index` would read.
   public static let indexPut: OperatorDefinition = OperatorDefinition(
     "index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate=False) -> Tensor",
+    traits: .checksElements,
     .kernel(
       shape: { call in
         let (input, values) = (try call.tensor(0), try call.tensor(2))

@@ -20,7 +20,7 @@ extension OperatorLibrary {
         let name = call.target.schema.parameters[position].name
         let isInside = ScalarExpression.binary(.bitwiseAnd, .load(0) .>= 0, .load(0) .<= 1)
         builder.refuse(
-          OperatorError(.argument, call.target.name, "all elements of '\(name)' must be in 0...1"),
+          OperatorError(.elements, call.target.name, "all elements of '\(name)' must be in 0...1"),
           where: .unary(.logicalNot, isInside), in: try call.reference(position))
       }
     }
@@ -29,6 +29,7 @@ extension OperatorLibrary {
     let loss = (x[1] - 1) * limited(.unary(.log1p, -x[0])) - x[1] * limited(.unary(.log, x[0]))
     return call.arguments[2].isNone ? loss : loss * x[2]
   }
+  .checkingElements()
   .derivative(of: "self", saving: ["self", "target", "weight"]) { d in
     try binaryCrossEntropyBackward(.reference(d.gradient), d["self"], d["target"], d["weight"], d["reduction"])
   }

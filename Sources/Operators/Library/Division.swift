@@ -101,7 +101,8 @@ extension OperatorLibrary {
   ) -> OperatorDefinition {
     let schema = OperatorSchema(wellFormed: text)
     let kernel = DivisionKernel(schema, body)
-    return OperatorDefinition(schema: schema, traits: .pointwise, .kernel(shape: kernel.shape, lowering: kernel.lower))
+    return OperatorDefinition(
+      schema: schema, traits: [.pointwise, .checksIntegers], .kernel(shape: kernel.shape, lowering: kernel.lower))
   }
 
   private static func roundedDivision(_ text: String) -> OperatorDefinition {
@@ -113,7 +114,7 @@ extension OperatorLibrary {
     let truncatedInteger = DivisionKernel(schema) { $0 / $1 }
     let truncated = DivisionKernel(schema) { .unary(.truncate, $0 / $1) }
     return OperatorDefinition(
-      schema: schema, traits: .pointwise,
+      schema: schema, traits: [.pointwise, .checksIntegers],
       .kernel(
         shape: { call in
           if call.arguments[2].isNone { return try exact.shape(call) }
@@ -167,7 +168,7 @@ private struct DivisionKernel: Sendable {
   }
 
   private static func divisionByZero(_ name: OperatorName) -> OperatorError {
-    OperatorError(.argument, name, "an integer is divided by 0")
+    OperatorError(.elements, name, "an integer is divided by 0")
   }
 }
 

@@ -11,7 +11,7 @@ extension OperatorLibrary {
     """
     embedding(Tensor weight, Tensor indices, SymInt padding_idx=-1, bool scale_grad_by_freq=False, \
     bool sparse=False) -> Tensor
-    """,
+    """, traits: .checksElements,
     .kernel(
       shape: { call in
         let (weight, indices) = (try call.tensor(0), try call.tensor(1))

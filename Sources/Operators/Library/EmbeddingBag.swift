@@ -72,7 +72,7 @@ extension OperatorLibrary {
       \(name)(Tensor weight, Tensor indices, Tensor offsets, bool scale_grad_by_freq=False, int mode=0, \
       bool sparse=False, Tensor? per_sample_weights=None, bool include_last_offset=False, int padding_idx=-1) \
       -> (Tensor, Tensor, Tensor, Tensor)
-      """,
+      """, traits: .checksElements,
       .host(
         shape: { call in
           let (weight, indices) = (try call.tensor(0), try call.tensor(1))

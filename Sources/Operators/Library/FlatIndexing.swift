@@ -57,7 +57,7 @@ extension OperatorLibrary {
   /// A copy of `self` in which the first elements of `source` take, in order, the places where a condition holds; tensor and
   /// condition broadcast.
   public static let maskedScatter: OperatorDefinition = OperatorDefinition(
-    "masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor",
+    "masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor", traits: .checksElements,
     .host(
       shape: { call in
         let (input, source) = (try call.tensor(0), try call.tensor(2))
@@ -75,7 +75,7 @@ extension OperatorLibrary {
         let places = try call.tensor(1).dense(broadcast: results[0].sizes).places()
         guard places.count <= source.elementCount else {
           throw OperatorError(
-            .shape, call.target.name,
+            .index, call.target.name,
             "the mask holds at \(places.count) places, 'source' has \(source.elementCount) elements")
         }
         results[0].copyElements(of: source, places.enumerated().map { ($0.offset, $0.element) })

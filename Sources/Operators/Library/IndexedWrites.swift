@@ -102,7 +102,7 @@ extension OperatorLibrary {
     let rule = ScatterRule(schema, fixed, names: names)
     let takesSource = schema.index(of: "source") != nil
     return OperatorDefinition(
-      schema: schema,
+      schema: schema, traits: .checksElements,
       .kernel(
         shape: { call in
           let (input, count) = (try call.tensor(0), try call.indexCount(allows: indices))

@@ -8,7 +8,7 @@ extension OperatorLibrary {
 
   /// result[i][j] = self[index[i][j]][j] along dimension 0, and so on for others.
   public static let gather: OperatorDefinition = OperatorDefinition(
-    "gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor",
+    "gather(Tensor self, int dim, Tensor index, *, bool sparse_grad=False) -> Tensor", traits: .checksElements,
     .kernel(
       shape: { call in
         let (input, index) = (try call.tensor(0), try call.tensor(2))
@@ -32,7 +32,7 @@ extension OperatorLibrary {
 
   /// The slices along a dimension that a vector of indices names.
   public static let indexSelect: OperatorDefinition = OperatorDefinition(
-    "index_select(Tensor self, int dim, Tensor index) -> Tensor",
+    "index_select(Tensor self, int dim, Tensor index) -> Tensor", traits: .checksElements,
     .kernel(
       shape: { call in
         let (input, count) = (try call.tensor(0), try call.indexCount(allows: [.int64, .int32]))

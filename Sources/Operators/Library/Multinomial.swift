@@ -11,7 +11,7 @@ extension OperatorLibrary {
   /// there are weights, exponential with the weight as rate, and the indices of the smallest are the samples.
   public static let multinomial = OperatorDefinition(
     "multinomial(Tensor self, SymInt num_samples, bool replacement=False, *, Generator? generator=None) -> Tensor",
-    traits: .random,
+    traits: [.random, .checksElements],
     .host(
       shape: { call in
         let weights = try call.tensor(0)
@@ -39,7 +39,7 @@ extension OperatorLibrary {
           let total = row.reduce(0, +)
           guard total > 0, total.isFinite, row.allSatisfy({ $0 >= 0 }) else {
             throw OperatorError(
-              .argument, call.target.name, "weights must not be negative, infinite or NaN, nor all 0 in a row")
+              .elements, call.target.name, "weights must not be negative, infinite or NaN, nor all 0 in a row")
           }
         }
         let replaces = try call.bool(2)

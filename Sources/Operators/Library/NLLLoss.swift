@@ -110,7 +110,7 @@ extension OperatorLibrary {
 
   private static func forward(_ schema: String, check: @escaping Check) -> OperatorDefinition {
     OperatorDefinition(
-      schema, traits: .reduction,
+      schema, traits: [.reduction, .checksElements],
       .kernel(
         shape: { call in
           let input = try call.tensor(0)

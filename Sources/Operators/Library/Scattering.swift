@@ -83,7 +83,7 @@ extension OperatorLibrary {
     let schema = OperatorSchema(wellFormed: schema)
     let rule = ScatterRule(schema, fixed, names: names)
     return OperatorDefinition(
-      schema: schema,
+      schema: schema, traits: .checksElements,
       .kernel(
         shape: { call in
           let (input, index) = (try call.tensor(0), try call.tensor(2))
