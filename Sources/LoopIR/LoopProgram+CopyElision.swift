@@ -34,7 +34,7 @@ extension LoopProgram {
       guard let back = kernel.plainCopy, case .external = buffers[back.destination.index].role,
         buffers[back.source.index].role == .temporary, isAlike(back), let start = uses.firstWrite(back.source),
         start < end, let copy = kernels[start].plainCopy, copy.isReverse(of: back),
-        uses.writes(back.destination) == [end]
+        uses.writes(back.destination) == [end], uses.writes(back.source).allSatisfy({ $0 < end })
       else { continue }
       // What reads the memory as it was must have done so before the first change.
       let change = uses.writes(back.source).first { $0 > start } ?? end
