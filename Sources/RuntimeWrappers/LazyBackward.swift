@@ -8,18 +8,19 @@ import TensorCore
 public protocol CompiledBackward: Sendable {
   /// - Parameters:
   ///   - saved: What the forward graph saved, in its order.
-  ///   - tangents: The gradients that arrived, one per result that has a tangent; nil is zero.
+  ///   - tangents: The gradients that arrived, one per result that has a tangent; nil where none did.
   /// - Returns: One gradient or none per primal.
   func run(saved: [Value], tangents: [Tensor?]) throws -> [Value]
 }
 
-/// A backward graph that is compiled when a gradient first needs it.
+/// A backward graph that is compiled when a gradient first needs it, once for every choice of results that gradients arrive at.
 public final class LazyBackward: CompiledBackward, @unchecked Sendable {
   // Sendable: the module is constant, and what is compiled from it is behind a lock.
   private let module: GraphModule
   private let tangents: [TensorMeta]
   private let compiler: any GraphCompiler
-  private let graph = Locked<(any CompiledGraph)?>(nil)
+  /// By the tangents that do not arrive.
+  private let graphs = Locked<[Set<Int>: any CompiledGraph]>([:])
 
   public init(_ module: GraphModule, compiler: any GraphCompiler) {
     self.module = module
@@ -28,16 +29,20 @@ public final class LazyBackward: CompiledBackward, @unchecked Sendable {
   }
 
   public func run(saved: [Value], tangents: [Tensor?]) throws -> [Value] {
-    let tangents = try zip(tangents, self.tangents).map { try Value.reference($1.tangent($0)) }
-    return try compiled().run(saved + tangents)
+    let arrived = try zip(tangents, self.tangents).compactMap { gradient, meta in
+      try gradient.map { try Value.reference(meta.tangent($0)) }
+    }
+    let missing = arrived.count == tangents.count ? [] : Set(tangents.indices.filter { tangents[$0] == nil })
+    return try compiled(without: missing).run(saved + arrived)
   }
 
-  /// The compiled graph; compiled now if this is the first call.
-  private func compiled() throws -> any CompiledGraph {
-    try graph.withLock { known in
-      if let known { return known }
+  /// The compiled graph; compiled now if this is the first call of its kind.
+  private func compiled(without missing: Set<Int>) throws -> any CompiledGraph {
+    try graphs.withLock { known in
+      if let graph = known[missing] { return graph }
+      let module = missing.isEmpty ? module : try module.withoutTangents(missing)
       let compiled = try compiler.compile(module, role: .backward)
-      known = compiled
+      known[missing] = compiled
       return compiled
     }
   }
@@ -54,10 +59,13 @@ extension Graph {
 }
 
 extension TensorMeta {
-  /// A gradient in the layout that the backward graph was compiled for; zeros where none arrived.
+  /// A gradient in the layout that the backward graph was compiled for; zeros where none arrived. The result may have been given
+  /// another shape since.
   func tangent(_ gradient: Tensor?) throws -> Tensor {
     if let gradient, gradient.layout == layout, gradient.dtype == dtype { return gradient }
     let tangent = try Tensor(uninitialized: layout, dtype: dtype, device: device)
-    return try gradient.map { try tangent.copy_($0) } ?? tangent.zero_()
+    guard let gradient else { return try tangent.zero_() }
+    let isReshaped = gradient.sizes != sizes && gradient.elementCount == layout.elementCount.value
+    return try tangent.copy_(isReshaped ? gradient.reshape(sizes) : gradient.summed(to: sizes))
   }
 }
