@@ -23,7 +23,9 @@ extension Tensor: CustomStringConvertible {
   }
 
   private func element(at position: Int, _ base: UnsafeMutableRawPointer) -> String {
-    func load<Element>(_ type: Element.Type) -> Element { base.assumingMemoryBound(to: type)[position] }
+    func load<Element: TensorElement>(_ type: Element.Type) -> Element {
+      .load(from: base + position * dtype.byteCount)
+    }
     return switch dtype {
     case .bool: "\(load(Bool.self))"
     case .uint8: "\(load(UInt8.self))"

@@ -98,7 +98,7 @@ extension Tensor {
     case .float32: try rankLines(Float.self, dimension, descending, body) { RankedElement.rank(Double($0)) }
     case .float16: try rankLines(Half.self, dimension, descending, body) { RankedElement.rank(Double(Float($0))) }
     case .bfloat16: try rankLines(BFloat16.self, dimension, descending, body) { RankedElement.rank(Double(Float($0))) }
-    case .bool: try rankLines(Bool.self, dimension, descending, body) { $0 ? 1 : 0 }
+    case .bool: try rankLines(UInt8.self, dimension, descending, body) { $0 == 0 ? 0 : 1 }
     case .uint8: try rankLines(UInt8.self, dimension, descending, body) { Int($0) }
     case .int8: try rankLines(Int8.self, dimension, descending, body) { Int($0) }
     case .int16: try rankLines(Int16.self, dimension, descending, body) { Int($0) }

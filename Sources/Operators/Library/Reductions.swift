@@ -247,9 +247,14 @@ extension Tensor {
   public func trace() throws -> Tensor { try OperatorLibrary.trace(.reference(self)) }
 
   /// Summed over the dimensions that broadcasting from `sizes` added or stretched.
+  ///
+  /// - Throws: `OperatorError` with code `shape` where `sizes` do not broadcast to this shape.
   public func summed(to sizes: [SymInt]) throws -> Tensor {
     if self.sizes == sizes { return self }
     let added = rank - sizes.count
+    guard added >= 0, sizes.indices.allSatisfy({ sizes[$0] == 1 || sizes[$0] == self.sizes[$0 + added] }) else {
+      throw OperatorError(.shape, nil, "a gradient of shape \(self.sizes) does not fit a value of shape \(sizes)")
+    }
     let stretched = sizes.indices.filter { sizes[$0] == 1 && self.sizes[$0 + added] != 1 }.map { $0 + added }
     let summed = try sum(Array(0..<added) + stretched, keepDimensions: true)
     return added == 0 ? summed : try summed.view(sizes)

@@ -25,7 +25,9 @@ extension OperatorLibrary {
     .view { call in [try call.tensor(0).layout.reinterpreted(from: call.tensor(0).dtype, to: call.dtype(1), call)] }
   )
   .reinterpreting { try $0.dtype(1) }
-  .viewInverse { _, source, mutated, _ in try mutated.contiguous().view(source.dtype) }
+  .viewInverse { _, source, mutated, _ in
+    source.layout.isEmpty ? source : try mutated.contiguous().view(source.dtype)
+  }
   .notDifferentiable()
   .copyVariant()
 
