@@ -23,6 +23,8 @@ public struct AOTGraphCapture {
   public struct InputFacts: Hashable, Sendable {
     public var requiresGrad: Bool
     public var isLeaf: Bool
+    /// How its gradient finds the way to what it is a view of.
+    public var viewGradient: ViewGradient
     /// Whether it requires a gradient once the function has written to it.
     public var requiresGradAfter: Bool
     /// Why eager autograd could not go back from it then; nil where it could.
@@ -35,11 +37,13 @@ public struct AOTGraphCapture {
     public var sharesInnerMemory: Bool
 
     public init(
-      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, failureAfter: AutogradError? = nil,
+      requiresGrad: Bool, isLeaf: Bool, viewGradient: ViewGradient = .none, requiresGradAfter: Bool? = nil,
+      failureAfter: AutogradError? = nil,
       base: BaseFacts? = nil, subclass: SubclassMeta? = nil, sharesInnerMemory: Bool = false
     ) {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
+      self.viewGradient = viewGradient
       self.requiresGradAfter = requiresGradAfter ?? requiresGrad
       self.failureAfter = failureAfter
       self.base = base

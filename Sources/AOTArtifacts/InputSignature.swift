@@ -1,3 +1,4 @@
+import EagerAutograd
 import GraphIR
 import TensorCore
 
@@ -23,6 +24,8 @@ public struct InputSignature: Hashable, Sendable {
     public var device: Device
     public var requiresGrad: Bool
     public var isLeaf: Bool
+    /// How its gradient finds the way to what it is a view of.
+    public var viewGradient: ViewGradient
     /// Whether its memory was made in inference mode: writes and saving for a gradient are refused outside of it.
     public var isInference: Bool
     /// Whether the first element is not its storage's first.
@@ -60,10 +63,12 @@ public struct InputSignature: Hashable, Sendable {
       public var offset: Int
       public var requiresGrad: Bool
       public var isLeaf: Bool
+      /// Whether it is the argument itself, which is no view.
+      public var isArgument: Bool
       public var subclass: SubclassMeta?
 
       public init(
-        sizes: [SymInt], strides: [SymInt], offset: Int, requiresGrad: Bool, isLeaf: Bool,
+        sizes: [SymInt], strides: [SymInt], offset: Int, requiresGrad: Bool, isLeaf: Bool, isArgument: Bool,
         subclass: SubclassMeta? = nil
       ) {
         self.sizes = sizes
@@ -71,13 +76,15 @@ public struct InputSignature: Hashable, Sendable {
         self.offset = offset
         self.requiresGrad = requiresGrad
         self.isLeaf = isLeaf
+        self.isArgument = isArgument
         self.subclass = subclass
       }
     }
 
     public init(
       dtype: DType, sizes: [SymInt], strides: [SymInt], device: Device, requiresGrad: Bool, isLeaf: Bool,
-      isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil, overlap: Overlap? = nil,
+      viewGradient: ViewGradient = .none, isInference: Bool = false, startsInside: Bool = false, sameAs: Int? = nil,
+      overlap: Overlap? = nil,
       subclass: SubclassMeta? = nil, innerOverlap: Int? = nil
     ) {
       self.dtype = dtype
@@ -86,6 +93,7 @@ public struct InputSignature: Hashable, Sendable {
       self.device = device
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
+      self.viewGradient = viewGradient
       self.isInference = isInference
       self.startsInside = startsInside
       self.sameAs = sameAs

@@ -24,12 +24,19 @@ public struct LayoutChange: Hashable, Sendable {
     for step in steps where !step.isWithoutGrad { try InPlaceRules.check(tensor, step.target) }
   }
 
-  public func make(_ arguments: [Value]) throws {
+  /// Whether gradients of the input, a leaf, are to arrive in the layout that the change gives it, as asked before the call: not
+  /// where it was used before.
+  public func isFirstUse(_ arguments: [Value]) -> Bool {
+    isHidden && arguments[input].reference?.isAccumulating == false
+  }
+
+  /// - Parameter isFirstUse: What `isFirstUse(_:)` said before the call.
+  public func make(_ arguments: [Value], isFirstUse: Bool) throws {
     for step in steps {
       let call = [arguments[input]] + step.arguments.map { $0.widened() }
       let change = { _ = try step.target.inPlace.call(call) }
       if isHidden || step.isWithoutGrad { try noGrad(change) } else { try change() }
     }
-    if isHidden { arguments[input].reference?.adaptAccumulator() }
+    if isFirstUse { arguments[input].reference?.adaptAccumulator() }
   }
 }

@@ -10,7 +10,8 @@ extension InputSignature.TensorGuard {
     let isSame = shared.map { all[$0] === tensor } ?? false
     self.init(
       dtype: tensor.dtype, sizes: tensor.sizes, strides: tensor.strides, device: tensor.device,
-      requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, isInference: tensor.isInference,
+      requiresGrad: tensor.requiresGrad, isLeaf: tensor.isLeaf, viewGradient: tensor.viewGradient,
+      isInference: tensor.isInference,
       startsInside: tensor.startsInside,
       sameAs: isSame ? shared : nil,
       overlap: isSame ? nil : shared.map { Overlap(tensor, with: $0, all[$0]) },
@@ -20,7 +21,8 @@ extension InputSignature.TensorGuard {
   /// Whether autograd, subclass and place in memory are as this asks.
   private func hasState(_ tensor: Tensor) -> Bool {
     tensor.device == device && tensor.startsInside == startsInside && tensor.requiresGrad == requiresGrad
-      && tensor.isLeaf == isLeaf && tensor.isInference == isInference && isMadeAs(tensor)
+      && tensor.isLeaf == isLeaf && tensor.viewGradient == viewGradient && tensor.isInference == isInference
+      && isMadeAs(tensor)
   }
 
   /// Whether a tensor is an ordinary one, or of the subclass, metadata and structure, as this asks.
@@ -62,10 +64,10 @@ extension InputSignature.TensorGuard.Overlap {
     let start = sharesBase ? other.byteOffset : 0
     self.init(
       with: position, offset: tensor.byteOffset - start, sharesBase: sharesBase,
-      bases: (sharesBase ? [base] : [otherBase, base]).map {
+      bases: (sharesBase ? [base] : [otherBase, base]).map { base in
         .init(
-          sizes: $0.sizes, strides: $0.strides, offset: $0.byteOffset - start, requiresGrad: $0.requiresGrad,
-          isLeaf: $0.isLeaf, subclass: SubclassMeta($0))
+          sizes: base.sizes, strides: base.strides, offset: base.byteOffset - start, requiresGrad: base.requiresGrad,
+          isLeaf: base.isLeaf, isArgument: base === tensor || base === other, subclass: SubclassMeta(base))
       })
   }
 }

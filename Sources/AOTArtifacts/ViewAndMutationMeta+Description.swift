@@ -15,7 +15,9 @@ extension ViewAndMutationMeta: CustomStringConvertible {
 extension ViewAndMutationMeta.InputInfo: CustomStringConvertible {
   public var description: String {
     var parts: [String] = []
-    if requiresGrad { parts.append(isLeaf ? "leaf that requires grad" : "requires grad") }
+    if requiresGrad {
+      parts.append(isLeaf ? "leaf that requires grad" : isView ? "view that requires grad" : "requires grad")
+    }
     if mutatesData {
       var part = mutation == .outOfGraph ? "written after the graph" : "written in the graph"
       if mutationsHiddenFromAutograd { part += ", hidden from autograd" }

@@ -44,6 +44,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
 
     public var requiresGrad: Bool
     public var isLeaf: Bool
+    /// Whether its gradient goes to what it is a view of.
+    public var isView: Bool
     /// Whether it requires a gradient after the call: a write can make it.
     public var requiresGradAfter: Bool
     public var mutatesData: Bool
@@ -66,7 +68,7 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var mutation: Mutation
 
     public init(
-      requiresGrad: Bool, isLeaf: Bool, requiresGradAfter: Bool? = nil, mutatesData: Bool = false,
+      requiresGrad: Bool, isLeaf: Bool, isView: Bool = false, requiresGradAfter: Bool? = nil, mutatesData: Bool = false,
       mutatesMetadata: Bool = false,
       storageChange: StorageChange? = nil,
       mutationsHiddenFromAutograd: Bool = false, mutationsUnderNoGrad: Bool = false, layoutAfter: Layout? = nil,
@@ -74,6 +76,7 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     ) {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
+      self.isView = isView
       self.requiresGradAfter = requiresGradAfter ?? requiresGrad
       self.mutatesData = mutatesData
       self.mutatesMetadata = mutatesMetadata
@@ -111,22 +114,22 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var requiresGrad: Bool
     /// Whether it is a leaf that the function itself asked gradients of.
     public var isRequiringLeaf: Bool
-    /// Whether its gradient history is another than that of what it is a view of: the functional graph returns its elements
-    /// for that alone.
-    public var hasOwnHistory: Bool
+    /// The number of views, of those that lead to it, after which its gradient history is another than that of what they are
+    /// taken of: the functional graph returns that one's elements for it alone. nil where it is not.
+    public var ownHistory: Int?
     /// Whether it is a view of an input that the function made before it wrote to the input for the last time.
     public var isMadeBeforeWrites = false
 
     public init(
       kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false,
-      hasOwnHistory: Bool = false
+      ownHistory: Int? = nil
     ) {
       self.kind = kind
       self.views = views
       self.meta = meta
       self.requiresGrad = requiresGrad
       self.isRequiringLeaf = isRequiringLeaf
-      self.hasOwnHistory = hasOwnHistory
+      self.ownHistory = ownHistory
     }
   }
 }
@@ -150,7 +153,7 @@ extension ViewAndMutationMeta {
       + inputs.indices.filter { inputs[$0].mutation == .outOfGraph }.map { .mutatedInput($0) }
       + outputs.indices.filter { outputs[$0].kind == .nonAlias }.map { .output($0) }
       + (0..<intermediateBaseCount).map { .intermediateBase($0) }
-      + outputs.indices.filter { outputs[$0].hasOwnHistory }.map { .outputHistory($0) }
+      + outputs.indices.filter { outputs[$0].ownHistory != nil }.map { .outputHistory($0) }
   }
 
   /// Whether eager autograd gives a result a history.
@@ -220,5 +223,10 @@ public struct ViewStep: Hashable, Sendable {
 
 extension [ViewStep] {
   /// The view at the end of the chain.
-  public func applied(to base: Tensor) throws -> Tensor { try reduce(base) { try $1.applied(to: $0) } }
+  public func applied(to base: Tensor) throws -> Tensor {
+    // Autograd has no part in what leads to a detached tensor, or to a view made with grad mode off, and may not be able to.
+    let end = (lastIndex { $0.isWithoutGrad || $0.target === OperatorLibrary.detach } ?? -1) + 1
+    let start = try end == 0 ? base : noGrad { try self[..<end].reduce(base) { try $1.applied(to: $0) } }
+    return try self[end...].reduce(start) { try $1.applied(to: $0) }
+  }
 }

@@ -168,7 +168,8 @@ private final class CaptureSession {
   private func facts(_ input: (real: Tensor, twin: Tensor)) throws -> AOTGraphCapture.InputFacts {
     let sharesStorage = inputs.count { $0.real.storage === input.real.storage } > 1
     return .init(
-      requiresGrad: input.real.requiresGrad, isLeaf: input.real.isLeaf, requiresGradAfter: input.twin.requiresGrad,
+      requiresGrad: input.real.requiresGrad, isLeaf: input.real.isLeaf,
+      viewGradient: input.real.viewGradient, requiresGradAfter: input.twin.requiresGrad,
       failureAfter: try input.twin.backwardFailure(),
       base: sharesStorage ? try fakes.baseFacts(of: input.real, numberedAmong: inputs.map(\.real)) : nil,
       subclass: SubclassMeta(input.real),

@@ -22,13 +22,14 @@ struct InputFakes {
     storage.isInference = false
     defer { storage.isInference = tensor.isInference }
     let twin: Tensor
-    if let record = tensor.viewRecord {
+    if let record = tensor.viewRecord, record.base.storage === tensor.storage {
       twin = try view(tensor, record, sharesStorage: sharesStorage)
     } else {
       twin = try root(tensor, over: storage)
     }
     if !sharesStorage { twin.layout.offset = 0 }
     twin.wrapperMeta = try wrapperMeta(of: tensor)
+    if tensor.viewGradient == .lost { twin.loseViewGradient() }
     twins[ObjectIdentifier(tensor)] = twin
     originalTensors.append(tensor)
     return twin
@@ -69,11 +70,14 @@ struct InputFakes {
   /// The twin of a view: the same view of the twin of its base, or of another view that is a leaf by itself, so that autograd
   /// treats both alike.
   private mutating func view(_ tensor: Tensor, _ record: ViewRecord, sharesStorage: Bool) throws -> Tensor {
-    let (origin, steps) = record.origin
+    let (origin, steps) = record.origin(requiresGrad: tensor.requiresGrad)
     let base = try twin(of: origin, sharesStorage: true)
-    let twin = try enableGrad { try steps.applied(to: base) }
-    guard twin.sizes == tensor.sizes, twin.strides == tensor.strides else {
-      // The base has been given another layout since.
+    // The base may have been given another layout since.
+    let isGradEnabled = record.circumstance != .gradientsDisabled && record.circumstance != .inferenceMode
+    guard let twin = try? DispatchContext.current.withGrad(isGradEnabled, { try steps.applied(to: base) }),
+      twin.sizes == tensor.sizes,
+      twin.strides == tensor.strides
+    else {
       let place = try enableGrad {
         try base.asStrided(tensor.sizes, tensor.strides, offset: tensor.layout.offset)
       }
@@ -87,7 +91,9 @@ struct InputFakes {
 
   /// What autograd knows as the base of an input, itself where it is no view.
   func baseFacts(of tensor: Tensor, numberedAmong inputs: [Tensor]) throws -> AOTGraphCapture.BaseFacts? {
-    let base = tensor.viewRecord?.base ?? tensor
+    let known = tensor.viewRecord?.base ?? tensor
+    // The base may have been given other memory since.
+    let base = known.storage === tensor.storage ? known : tensor
     guard let twin = twins[ObjectIdentifier(base)] else { return nil }
     return .init(
       number: inputs.firstIndex { ($0.viewRecord?.base ?? $0) === base } ?? 0, meta: TensorMeta(base),
@@ -109,10 +115,11 @@ extension ViewRecord {
   }
 
   /// Where this view has its gradient from, the base or another view that was made a leaf, and the views that lead from there.
-  fileprivate var origin: (tensor: Tensor, steps: [ViewStep]) {
+  /// A view that was there before has none from such a leaf.
+  fileprivate func origin(requiresGrad: Bool) -> (tensor: Tensor, steps: [ViewStep]) {
     var steps = [step]
     var source = source
-    while let record = source.viewRecord, !source.isRequiringLeaf {
+    while let record = source.viewRecord, !requiresGrad || !source.isRequiringLeaf {
       steps.append(record.step)
       source = record.source
     }

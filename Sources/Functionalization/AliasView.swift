@@ -16,16 +16,26 @@ final class Memory {
   let eager: TensorMeta
   /// What else shares this memory under another name, for messages; writing is refused then.
   var sharedWith: String?
+  /// Whether `detach_` ended the history of a tensor over it.
+  var isHistoryEnded = false
   /// The number of writes so far.
   private(set) var generation = 0
   private(set) var writes = WriteSummary()
-  /// Whether a tensor over the memory was given another layout, which eagerly counts as a write.
-  var hasLayoutChanges = false
+  /// How often a tensor over the memory was given another layout, which eagerly counts as a write.
+  private(set) var layoutChangeCount = 0
 
   init(origin: Origin, eager: TensorMeta) {
     self.origin = origin
     self.eager = eager
   }
+
+  /// Whether the captured function made the memory.
+  var isNew: Bool { origin == .intermediate }
+
+  /// The number of times that the memory counts as written to.
+  var version: Int { generation + layoutChangeCount }
+
+  func recordLayoutChange() { layoutChangeCount += 1 }
 
   func recordWrite(_ write: WriteSummary.Write) {
     generation += 1
@@ -75,8 +85,8 @@ final class AliasView {
 
   private(set) var value: Tensor
   private var generation: Int
-  /// The generation of the memory when the view was made.
-  private let firstGeneration: Int
+  /// The version of the memory when the view was made.
+  private let firstVersion: Int
 
   init(base value: Tensor, memory: Memory) {
     self.memory = memory
@@ -86,7 +96,7 @@ final class AliasView {
     self.cutsHistory = false
     self.value = value
     self.generation = memory.generation
-    self.firstGeneration = memory.generation
+    self.firstVersion = memory.version
   }
 
   /// A view of `parent`, which has just been read.
@@ -98,7 +108,7 @@ final class AliasView {
     self.cutsHistory = cutsHistory
     self.value = value
     self.generation = memory.generation
-    self.firstGeneration = memory.generation
+    self.firstVersion = memory.version
   }
 
   /// Whether autograd does not connect a view with its source.
@@ -109,8 +119,8 @@ final class AliasView {
   /// Whether memory was written to since the value was made.
   var isStale: Bool { generation != memory.generation }
 
-  /// Whether memory was written to after the view was made.
-  var isMadeBeforeWrites: Bool { firstGeneration != memory.generation }
+  /// Whether memory counts as written to since the view was made.
+  var isMadeBeforeWrites: Bool { firstVersion != memory.version }
 
   /// This view and those it is a view of, as long as the condition holds; the base has no part in it.
   func chain(while condition: (AliasView) -> Bool) -> [AliasView] {

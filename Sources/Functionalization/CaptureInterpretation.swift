@@ -1,4 +1,5 @@
 import AOTArtifacts
+import EagerAutograd
 import GraphIR
 import Operators
 import TensorCore
@@ -152,11 +153,15 @@ struct CaptureInterpretation {
         throw OperatorError(.argument, target.name, "argument 0 must be the tensor written to")
       }
       if target.mutatesLayoutOnly {
+        try refuseEndedHistory(of: tensor, target, node)
+        try refuseUnsettled(tensor, node)
+        try refuseLayoutChange(of: tensor, node)
         guard let changed = try view(functional, arguments, changesLayout: true).reference else {
           throw OperatorError(.notImplemented, target.name, "gives several layouts to one tensor")
         }
         tensor.view = changed.view
-        tensor.view.memory.hasLayoutChanges = true
+        tensor.view.memory.recordLayoutChange()
+        if target === OperatorLibrary.detach.inPlace { tensor.view.memory.isHistoryEnded = true }
       } else {
         try write(functional, arguments, to: tensor, node)
       }
@@ -252,13 +257,8 @@ struct CaptureInterpretation {
         throw OperatorError(.notImplemented, target.name, "takes a tensor besides the one it views")
       }
     }
-    if target === OperatorLibrary.unsafeView, recorder.recordsGradients, case .input = parent.memory.origin,
-      recorder.currentMetadata.gradMode == false
-    {
-      throw OperatorError(
-        .notImplemented, target.name,
-        "is called on an argument with gradients off; use view, or detach()")
-    }
+    // Writes to what they were taken of do not change the history of what autograd takes for no views.
+    let isUnsafe = target.givesUnsafePieces || target === OperatorLibrary.unsafeView
     // Nothing but the promise that nobody else uses its source tells it from a view, and passes would not keep that.
     let target = target === OperatorLibrary.unsafeView ? OperatorLibrary.view : target
     var metadata = recorder.currentMetadata
@@ -266,19 +266,43 @@ struct CaptureInterpretation {
     // A layout change without grad mode leaves the tensor's history as it is; a view made then has none.
     if changesLayout { metadata.gradMode = nil }
     let cutsHistory = !changesLayout && AliasView.cutsHistory(target, metadata)
-    let source = try replay.source(for: target, parent)
-    let results = try recorder.with(metadata) {
-      try replay.applyAll(target, constants, to: source, cuttingHistory: cutsHistory)
+    let value = try replay.source(for: target, parent)
+    var results = try recorder.with(metadata) {
+      try replay.applyAll(target, constants, to: value, cuttingHistory: cutsHistory)
     }
+    // As far as autograd knows, gradients come to the elements at the same indices. A view it follows anew.
+    let isUnseen = changesLayout && isWithoutGrad && recorder.recordsGradients && !isView(parent)
+    let keepsHistory = isUnseen && results[0].sizes == value.sizes
+    guard !isUnseen || keepsHistory || !parent.memory.isNew else {
+      throw OperatorError(
+        .notImplemented, target.name, "gives a computed tensor another shape with gradients off; use a view instead")
+    }
+    if keepsHistory { results[0] = try recorder.grafted(results[0], onto: value) }
+    let source = if isUnsafe, case .input = parent.memory.origin { try detached(parent, metadata) } else { parent }
     let tensors = results.enumerated().map { index, value in
       let step = ViewStep(
         target: target, arguments: constants, resultIndex: index, isWithoutGrad: !changesLayout && isWithoutGrad)
-      let view = AliasView(of: parent, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory)
+      let view = AliasView(of: source, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory)
       view.isLayoutChangedWithoutGrad = changesLayout && isWithoutGrad
+      view.ownsHistory = keepsHistory || isUnsafe
       return CapturedTensor(view)
     }
     if case .list = target.schema.returns.first?.type { return .list(tensors.map { .reference($0) }) }
     return tensors.first.map { .reference($0) } ?? .none
+  }
+
+  /// The memory of a tensor as that of one which autograd does not connect with it.
+  private func detached(_ view: AliasView, _ metadata: NodeMetadata) throws -> AliasView {
+    let step = ViewStep(target: OperatorLibrary.detach, arguments: [])
+    let value = try replay.applyAll(step.target, [], to: replay.read(view), cuttingHistory: true)[0]
+    return AliasView(of: view, step: step, value: value, metadata: metadata, cutsHistory: true)
+  }
+
+  /// Whether autograd knows a tensor as a view of another one.
+  private func isView(_ view: AliasView) -> Bool {
+    guard view.chain(while: { $0.isLayoutChangedWithoutGrad }).last?.parent ?? view === view.base else { return true }
+    guard case .input(let index) = view.memory.origin else { return false }
+    return capture.inputs[index].viewGradient != .none
   }
 
   /// Gives a tensor the memory of another. It keeps its own gradient history.
@@ -291,9 +315,21 @@ struct CaptureInterpretation {
         .notImplemented, target.name,
         "gives a view other memory while gradients are recorded; use the other tensor")
     }
+    if tensor.view === source, source.parent == nil {
+      guard isView(source) else { return tensor }
+      throw OperatorError(
+        .notImplemented, target.name, "makes an argument that is a view no view any more; use detach()")
+    }
+    guard tensor.view.memory !== source.memory else {
+      throw OperatorError(.notImplemented, target.name, "gives a tensor its own memory in another way; use as_strided_")
+    }
     let (old, new) = (try replay.read(tensor.view), try replay.read(source))
     let keepsHistory = old.sizes == new.sizes && old.dtype == new.dtype
-    let step = ViewStep(target: OperatorLibrary.alias, arguments: [], isWithoutGrad: true)
+    // An input is given the memory once more, by autograd's own rules; a tensor made here becomes no view by it.
+    let isInput =
+      inputs.contains { $0 === tensor } && capture.needsAutograd && recorder.currentMetadata.gradMode != false
+    let step = ViewStep(
+      target: isInput ? OperatorLibrary.alias : OperatorLibrary.detach, arguments: [], isWithoutGrad: isInput)
     let view = AliasView(
       of: source, step: step, value: keepsHistory ? try recorder.grafted(new, onto: old) : new,
       metadata: recorder.currentMetadata, cutsHistory: true)
@@ -304,6 +340,12 @@ struct CaptureInterpretation {
 
   /// - Throws: `OperatorError` where a write would reach memory that has another name in the graph.
   private func refuseSharedMemory(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard !tensor.view.memory.isHistoryEnded || !recorder.recordsGradients else {
+      throw OperatorError(
+        .notImplemented, node.target?.name,
+        "writes to memory of an argument after its history was ended by detach_; use detach()",
+        source: node.metadata.source)
+    }
     guard let names = tensor.view.memory.sharedWith else { return }
     throw OperatorError(
       .notImplemented, node.target?.name,
@@ -311,16 +353,68 @@ struct CaptureInterpretation {
       source: node.metadata.source)
   }
 
-  /// - Throws: `OperatorError` where an input that was given the memory of another one is written to: the other one's history
-  ///   goes on, but is not that of what is written to.
-  private func refuseForeignMemory(_ tensor: CapturedTensor, _ node: Node) throws {
-    guard recorder.recordsGradients, case .input(let index) = tensor.view.memory.origin,
-      capture.inputs[index].requiresGrad,
-      Swift.zip(inputs, inputViews).contains(where: { $0 === tensor && $0.view.memory !== $1.memory })
+  /// - Throws: `OperatorError` where another layout, which counts as a write, changes what becomes of gradients in a way that is
+  ///   not followed.
+  private func refuseLayoutChange(of tensor: CapturedTensor, _ node: Node) throws {
+    guard recorder.recordsGradients else { return }
+    let isInput = inputs.contains { $0 === tensor }
+    let isForeign = Swift.zip(inputs, inputViews).contains { $0 === tensor && $0.view.memory !== $1.memory }
+    let isInMemoryOfInputs = if case .input = tensor.view.memory.origin { true } else { false }
+    let losesViews = !isInput && isInMemoryOfInputs && capture.inputs.contains { $0.viewGradient == .conditional }
+    guard isForeign || losesViews else { return }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      isForeign
+        ? "changes the layout of an argument that was given other memory; change that of what it was given"
+        : "counts as a write to memory of which an argument is a view that gradients do not follow after writes; use a view instead",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where autograd's way from an input to its base depends on whether it is written to.
+  private func refuseUnsettled(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard case .input(let index) = tensor.view.memory.origin, capture.inputs[index].viewGradient == .unsettled else {
+      return
+    }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      "changes an argument that is a view whose base came to require a gradient later, or a view of a view that is a leaf; take "
+        + "the view once gradients are asked for, or clone it",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where a write would reach what a piece of unsafe_split was taken of, in the way of no view.
+  private func refuseUnsafePiece(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard recorder.recordsGradients,
+      let piece = tensor.view.chain(while: { _ in true }).first(where: { $0.step?.target.givesUnsafePieces == true })
     else { return }
     throw OperatorError(
       .notImplemented, node.target?.name,
-      "writes to an argument that was given the memory of one that requires a gradient; write to that one",
+      "writes to what \(piece.step?.target.name.description ?? "") gave; use split instead, or clone it",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where `detach_` ends the history of an input that shares memory with others: that of its views ends
+  ///   with it.
+  private func refuseEndedHistory(of tensor: CapturedTensor, _ target: OperatorDefinition, _ node: Node) throws {
+    guard target === OperatorLibrary.detach.inPlace, case .input(let index) = tensor.view.memory.origin,
+      capture.inputs[index].base != nil
+    else { return }
+    throw OperatorError(
+      .notImplemented, target.name, "ends the history of an argument that shares memory with others; use detach()",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where an input that was given other memory is written to: its history would have to go on from
+  ///   that memory's, or begin.
+  private func refuseForeignMemory(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard recorder.recordsGradients,
+      Swift.zip(inputs, inputViews).contains(where: {
+        $0.view.memory === tensor.view.memory && $0.view.memory !== $1.memory
+      })
+    else { return }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      "writes to an argument that was given other memory; write to what it was given",
       source: node.metadata.source)
   }
 
@@ -329,6 +423,8 @@ struct CaptureInterpretation {
   ) throws {
     try refuseSharedMemory(tensor, node)
     try refuseForeignMemory(tensor, node)
+    try refuseUnsafePiece(tensor, node)
+    try refuseUnsettled(tensor, node)
     let old = try replay.read(tensor.view)
     guard var new = try evaluate(functional, arguments).reference else {
       throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")
@@ -348,6 +444,8 @@ struct CaptureInterpretation {
     let written = target.schema.writtenPositions.compactMap { arguments[$0].reference }
     for (index, tensor) in written.enumerated() {
       try refuseSharedMemory(tensor, node)
+      try refuseUnsafePiece(tensor, node)
+      try refuseUnsettled(tensor, node)
       let sharing = arguments.flatMap(\.references).filter { $0.view.memory === tensor.view.memory }
       guard sharing.count == 1 else {
         throw OperatorError(

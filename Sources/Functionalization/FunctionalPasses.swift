@@ -17,7 +17,7 @@ struct FunctionalPasses {
 }
 
 /// Replaces a tensor that only keeps the gradient history of what it overwrote by what it was overwritten with, where that
-/// history leads to no input or the new elements have one themselves.
+/// history leads to no input, or by a plain copy that nobody can tell from it.
 struct UnneededHistoryRemoval: GraphPass {
   let name = "unneeded-history-removal"
   let requiresGrad: [Bool]
@@ -35,7 +35,14 @@ struct UnneededHistoryRemoval: GraphPass {
           isPlainCopy(id, of: new, in: module.graph, aliases) && flow.requiresGrad(id) == flow.requiresGrad(new)
         }
       guard isUnneeded else { continue }
-      module.graph.replaceAllUses(of: id, with: new)
+      var replacement = new
+      if !flow.requiresGrad(id), flow.requiresGrad(new) {
+        let metadata = module.graph[metadata: id]
+        replacement = module.graph.inserting(.before(id)) {
+          $0.call(OperatorLibrary.detach, [.reference(new)], metadata: metadata)
+        }
+      }
+      module.graph.replaceAllUses(of: id, with: replacement)
       changes += 1
     }
     return changes

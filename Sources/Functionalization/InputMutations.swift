@@ -1,4 +1,5 @@
 import AOTArtifacts
+import EagerAutograd
 import GraphIR
 import Operators
 import TensorCore
@@ -15,7 +16,8 @@ struct InputMutations {
       let facts = capture.inputs[index]
       let writes = base.memory.writes
       var info = ViewAndMutationMeta.InputInfo(
-        requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf, requiresGradAfter: facts.requiresGradAfter)
+        requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf, isView: facts.viewGradient != .none,
+        requiresGradAfter: facts.requiresGradAfter)
       if input.view.memory !== base.memory {
         info.storageChange = input.view.metadata.gradMode == false ? .underNoGrad : .tracked
       } else if input.view !== base {
@@ -34,7 +36,7 @@ struct InputMutations {
         let layout = try input.view.eagerMeta.layout
         info.layoutAfter = layout == base.memory.eager.layout ? nil : layout
       }
-      info.onlyAdvancesVersion = base.memory.hasLayoutChanges && !info.mutatesMetadata && writes.count == 0
+      info.onlyAdvancesVersion = base.memory.layoutChangeCount > 0 && !info.mutatesMetadata && writes.count == 0
       guard writes.count > 0 else { return info }
       info.mutatesData = true
       info.mutationsUnderNoGrad = writes.areAllUnderNoGrad

@@ -60,23 +60,32 @@ struct OutputClassification {
     var meta = try view.eagerMeta
     meta.requiresGrad = facts.requiresGrad
     func info(
-      _ kind: ViewAndMutationMeta.OutputInfo.Kind, _ views: [ViewStep] = [], hasOwnHistory: Bool = false
+      _ kind: ViewAndMutationMeta.OutputInfo.Kind, _ views: [ViewStep] = [], ownHistory: Int? = nil
     ) -> ViewAndMutationMeta.OutputInfo {
       .init(
         kind: kind, views: views, meta: meta, requiresGrad: facts.requiresGrad,
-        isRequiringLeaf: facts.isRequiringLeaf, hasOwnHistory: hasOwnHistory)
+        isRequiringLeaf: facts.isRequiringLeaf, ownHistory: ownHistory)
     }
     if let index = inputs.firstIndex(where: { $0 === tensor }) { return info(.isInput(index)) }
     if let first = positions[ObjectIdentifier(tensor)], first < position { return info(.aliasOfOutput(first)) }
     // A view that is made anew from its base gets the base's gradient history.
-    func regenerated(_ kind: ViewAndMutationMeta.OutputInfo.Kind) -> ViewAndMutationMeta.OutputInfo {
-      let hasOwnHistory = recordsGradients && facts.requiresGrad && view.hasOwnHistory
-      if hasOwnHistory { histories.append(Returned(view: view, descriptor: .output(position))) }
-      return info(kind, view.steps, hasOwnHistory: hasOwnHistory)
+    func regenerated(
+      _ kind: ViewAndMutationMeta.OutputInfo.Kind, by steps: [ViewStep]
+    ) -> ViewAndMutationMeta.OutputInfo {
+      // Views of a view with such a history follow from it.
+      let after = view.chain { !$0.ownsHistory }
+      guard recordsGradients, facts.requiresGrad, view.hasOwnHistory, steps.count > after.count else {
+        return info(kind, steps)
+      }
+      histories.append(Returned(view: after.last?.parent ?? view, descriptor: .output(position)))
+      return info(kind, steps, ownHistory: steps.count - after.count)
+    }
+    if let (other, steps) = detachedBase(of: view, before: position) {
+      return regenerated(.aliasOfOutput(other), by: steps)
     }
     if case .input(let index) = view.memory.origin {
-      var alias = regenerated(.aliasOfInput(index))
-      alias.isMadeBeforeWrites = view.isMadeBeforeWrites && !alias.hasOwnHistory
+      var alias = regenerated(.aliasOfInput(index), by: view.steps)
+      alias.isMadeBeforeWrites = view.isMadeBeforeWrites && alias.ownHistory == nil
       return alias
     }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
@@ -88,7 +97,7 @@ struct OutputClassification {
       return info(.nonAlias)
     }
     if let base = siblings.first(where: { $0.view.parent == nil }), let first = positions[ObjectIdentifier(base)] {
-      return regenerated(.aliasOfOutput(first))
+      return regenerated(.aliasOfOutput(first), by: view.steps)
     }
     let next = intermediateBases.count
     let number = baseNumbers[ObjectIdentifier(view.memory)] ?? next
@@ -96,6 +105,21 @@ struct OutputClassification {
       baseNumbers[ObjectIdentifier(view.memory)] = number
       intermediateBases.append(Returned(view: view.base, descriptor: .intermediateBase(number)))
     }
-    return regenerated(.aliasOfIntermediate(number))
+    return regenerated(.aliasOfIntermediate(number), by: view.steps)
+  }
+  /// Where a view was taken of a detached tensor that is an earlier output: autograd knows that one as the view's base.
+  private func detachedBase(of view: AliasView, before position: Int) -> (output: Int, steps: [ViewStep])? {
+    var steps: [ViewStep] = []
+    for step in view.chain(while: { _ in true }) {
+      if step !== view, step.step?.target === OperatorLibrary.detach {
+        let tensors = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
+        guard let base = tensors.first(where: { $0.view === step }), let output = positions[ObjectIdentifier(base)],
+          output < position, !inputs.contains(where: { $0 === base })
+        else { return nil }
+        return (output, steps.reversed())
+      }
+      if let step = step.step { steps.append(step) }
+    }
+    return nil
   }
 }

@@ -58,6 +58,10 @@ struct ViewReplay {
       // every view.
       source = try source.contiguous()
       trial = try recorder.unrecorded { try Self.results(target, arguments, of: source) }
+    } catch let error as OperatorError where error.code == .shape {
+      throw OperatorError(
+        .notImplemented, target.name,
+        "looks at memory in a way that only the tensor itself allows (\(error.message)); clone it first")
     }
     let mustCut = cuttingHistory && recorder.recordsGradients
     if trial.count == 1, trial[0].layout == source.layout, trial[0].dtype == source.dtype, !mustCut { return [source] }
@@ -123,6 +127,11 @@ struct ViewReplay {
     if view.value.storage === source.storage, view.value.layout == source.layout, view.value.dtype == source.dtype {
       return (parent, mutated)
     }
+    guard source.dtype != .bool || mutated.dtype == .bool else {
+      throw OperatorError(
+        .notImplemented, step.target.name,
+        "shows bool memory as \(mutated.dtype), and cannot be written to; clone it first")
+    }
     if step.target === OperatorLibrary.unfold { source = try detachedFromInputs(source) }
     let call = OperatorCall(step.target, [.reference(source)] + step.arguments.map { $0.widened() })
     return (parent, try inverse(call, source, mutated, step.resultIndex))
@@ -155,4 +164,7 @@ struct ViewReplay {
 extension OperatorDefinition {
   /// Whether a view looks at memory rather than at elements by index.
   var dependsOnStrides: Bool { self === OperatorLibrary.asStrided }
+
+  /// Whether it gives pieces that share memory with what they were taken of, though autograd takes them for no views.
+  var givesUnsafePieces: Bool { self === OperatorLibrary.unsafeSplit || self === OperatorLibrary.unsafeSplitWithSizes }
 }

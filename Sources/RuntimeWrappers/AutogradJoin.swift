@@ -15,8 +15,8 @@ public struct AutogradJoin: RuntimeWrapper {
   struct Plan: Sendable {
     /// Primals that a gradient is wanted for.
     var differentiableInputs: [Int] = []
-    /// Of leaves among them that the function gives another layout, the views that bring gradients into it.
-    var leafLayouts: [Int: [ViewStep]] = [:]
+    /// Of those that the function gives another shape without grad mode, the views that bring gradients into it.
+    var changedShapes: [Int: [ViewStep]] = [:]
     let outputCount: Int
     /// Results that are the same value as an earlier one, and get another history.
     var repeatedOutputs: [Int] = []
@@ -48,8 +48,11 @@ public struct AutogradJoin: RuntimeWrapper {
     let inputs = graph.placeholders
     let gradients = (graph.result.elements ?? []).dropFirst(joint.forwardOutputCount)
     plan.differentiableInputs = gradients.enumerated().compactMap { $1.isNone ? nil : $0 }
-    for (index, info) in functional.meta.inputs.enumerated() where info.isLeaf && !info.layoutChanges.isEmpty {
-      plan.leafLayouts[index] = info.layoutChanges.map { .init(target: $0.target, arguments: $0.arguments) }
+    for index in plan.differentiableInputs {
+      guard let meta = graph[metadata: inputs[index]].tensor else { continue }
+      let info = functional.meta.inputs[index]
+      let steps = info.isView ? [] : try info.shapeChangesWithoutGrad(of: meta)
+      if !steps.isEmpty { plan.changedShapes[index] = steps }
     }
     plan.tangentCount = joint.differentiableOutputs.count
     for (index, output) in joint.differentiableOutputs.enumerated() {
@@ -96,7 +99,7 @@ public struct AutogradJoin: RuntimeWrapper {
     { [plan] arguments in
       // Before anything is written: a write may leave a view whose history cannot be followed any more.
       let edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
-      let primals = try plan.savedPrimals(arguments)
+      let primals = try plan.savedPrimals(arguments, edges)
       var results = try noGrad { try inner(arguments) }
       for index in plan.repeatedOutputs {
         results[index] = results[index].map { .reference(Tensor(sharingMemoryOf: $0)) }
@@ -119,14 +122,16 @@ extension AutogradJoin.Plan {
     case other(Value)
   }
 
-  func savedPrimals(_ arguments: [Value]) throws -> [Primal] {
+  /// - Parameter edges: The histories of the differentiable inputs.
+  func savedPrimals(_ arguments: [Value], _ edges: [GradientEdge?]) throws -> [Primal] {
     guard differentiableBackward != nil else { return [] }
+    var histories = [GradientEdge?](repeating: nil, count: arguments.count)
+    for (input, edge) in zip(differentiableInputs, edges) { histories[input] = edge }
     return try SavedTensorHooks.with(nil) {
       try arguments.enumerated().map { index, argument in
         guard case .reference(let tensor) = argument else { return .other(argument) }
         if overwrittenInputs.contains(index) { return .overwritten }
-        let edge = tensor.requiresGrad ? try tensor.gradientEdge() : nil
-        return .saved(try SavedTensor(tensor, history: edge.map { .edge($0) } ?? .none, savedBy: nil))
+        return .saved(try SavedTensor(tensor, history: histories[index].map { .edge($0) } ?? .none, savedBy: nil))
       }
     }
   }
@@ -179,14 +184,14 @@ private final class CompiledGradient: GradientFunction {
       }
     }
     let results = try backward.run(saved: saved.map(\.value), tangents: Array(tangents))
-    return try inLeafLayouts(plan.differentiableInputs.map { results[$0].reference })
+    return try inChangedShapes(plan.differentiableInputs.map { results[$0].reference })
   }
 
-  /// The gradients as they arrive at leaves whose layout the function changed.
-  private func inLeafLayouts(_ gradients: [Tensor?]) throws -> [Tensor?] {
-    if plan.leafLayouts.isEmpty { return gradients }
+  /// The gradients as they arrive at inputs to which the function gave another shape that autograd did not see.
+  private func inChangedShapes(_ gradients: [Tensor?]) throws -> [Tensor?] {
+    if plan.changedShapes.isEmpty { return gradients }
     return try zip(plan.differentiableInputs, gradients).map { input, gradient in
-      guard let gradient, let views = plan.leafLayouts[input] else { return gradient }
+      guard let gradient, let views = plan.changedShapes[input] else { return gradient }
       return try views.applied(to: gradient)
     }
   }
@@ -211,6 +216,19 @@ private final class CompiledGradient: GradientFunction {
       }
     }
     let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference($1.tangent($0)) }
-    return try inLeafLayouts(backward(inputs + arguments).map(\.reference))
+    return try inChangedShapes(backward(inputs + arguments).map(\.reference))
+  }
+}
+
+extension ViewAndMutationMeta.InputInfo {
+  /// The views that lead to another shape among the layout changes that autograd did not see. Where the shape stays, the
+  /// functional graph itself leads gradients to the elements at the same indices.
+  fileprivate func shapeChangesWithoutGrad(of meta: TensorMeta) throws -> [ViewStep] {
+    var tensor = try Tensor(fake: meta)
+    return try layoutChanges.filter { step in
+      let source = tensor
+      tensor = try step.applied(to: source)
+      return step.isWithoutGrad && tensor.sizes != source.sizes
+    }.map { ViewStep(target: $0.target, arguments: $0.arguments) }
   }
 }

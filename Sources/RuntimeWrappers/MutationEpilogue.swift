@@ -59,6 +59,10 @@ public struct MutationEpilogue: RuntimeWrapper {
   private static func write(_ value: Tensor, to input: Tensor, _ step: Step) throws {
     if step.hidesFromAutograd {
       try input.detach().copy_(value)
+    } else if step.isSeenByAutograd, isGradEnabled, input.viewRecord == nil, let edge = try value.gradientEdge() {
+      // What the input was before has no part in its new history, not even with a gradient of zeros.
+      try noGrad { _ = try input.copy_(value) }
+      input.setHistory(edge)
     } else if step.isSeenByAutograd {
       try input.copy_(value)
     } else {

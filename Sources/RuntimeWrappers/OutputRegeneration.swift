@@ -11,11 +11,11 @@ import TensorCore
 public struct OutputRegeneration: RuntimeWrapper {
   public static let name = "output alias regeneration"
 
-  private let outputs: [Output]
-  private let keptCount: Int
-  /// The outputs whose gradient history comes from a result of its own, in the results' order after the bases.
-  private let histories: [Int]
-  private let baseCount: Int
+  private let outputCount: Int
+  private let beforeWrites: [RegeneratedOutput]
+  private let afterWrites: [RegeneratedOutput]
+  private let afterLayoutChanges: [RegeneratedOutput]
+  private let requiringLeaves: [Int]
   /// Inputs that are given the memory of the last outputs, which the caller does not see.
   private let storageChanges: [StorageChange]
   private let layoutChanges: [LayoutChange]
@@ -24,15 +24,6 @@ public struct OutputRegeneration: RuntimeWrapper {
     var input: Int
     var isUnderNoGrad: Bool
   }
-
-  private struct Output {
-    var info: ViewAndMutationMeta.OutputInfo
-    var moment = Moment.afterWrites
-    var views = PreparedViews([], of: nil)
-  }
-
-  /// When an output is made. Eager autograd treats a view that was there before a write otherwise than a later one.
-  private enum Moment { case beforeWrites, afterWrites, afterLayoutChanges }
 
   /// nil where every output is the graph's own.
   ///
@@ -51,49 +42,27 @@ public struct OutputRegeneration: RuntimeWrapper {
       meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty || !storageChanges.isEmpty
         || meta.outputs.contains(where: { $0.kind != .nonAlias || $0.isRequiringLeaf })
     else { return nil }
-    outputs = meta.outputs.reduce(into: []) { outputs, info in
-      var output = Output(info: info)
-      switch info.kind {
-      case .aliasOfInput(let input):
-        if info.isMadeBeforeWrites { output.moment = .beforeWrites }
-        let changes = meta.inputs[input].layoutChanges
-        if !changes.isEmpty, info.views.count > changes.count,
-          info.views.starts(with: changes, by: { $0.isSameView(as: $1) })
-        {
-          output.info.views.removeFirst(changes.count)
-          output.moment = .afterLayoutChanges
-        }
-      // A base that is an output itself may come after its views, but is the graph's own.
-      case .aliasOfOutput(let other): if other < outputs.count { output.moment = outputs[other].moment }
-      default: break
-      }
-      var base: TensorMeta?
-      if case .aliasOfInput(let input) = info.kind, output.moment != .afterLayoutChanges { base = inputs[input] }
-      output.views = PreparedViews(output.info.views, of: base)
-      outputs.append(output)
-    }
-    keptCount = meta.outputs.count { $0.kind == .nonAlias }
-    histories = meta.outputs.indices.filter { meta.outputs[$0].hasOwnHistory }
-    baseCount = meta.intermediateBaseCount
+    let outputs = RegeneratedOutput.all(of: meta, inputs: inputs)
+    outputCount = outputs.count
+    beforeWrites = outputs.filter { $0.moment == .beforeWrites }
+    afterWrites = outputs.filter { $0.moment == .afterWrites }
+    afterLayoutChanges = outputs.filter { $0.moment == .afterLayoutChanges }
+    requiringLeaves = meta.outputs.indices.filter { meta.outputs[$0].isRequiringLeaf }
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
-    { arguments in
+    { [self] arguments in
       for change in layoutChanges { try change.check(arguments) }
-      var values = [Value](repeating: .none, count: outputs.count)
-      try make(.beforeWrites, &values, arguments, results: [])
+      let firstUses = layoutChanges.map { $0.isFirstUse(arguments) }
+      var values = [Value](repeating: .none, count: outputCount)
+      for output in beforeWrites { try output.make(&values, arguments, results: []) }
       let results = try inner(arguments)
-      var kept = results.prefix(keptCount).makeIterator()
-      for index in outputs.indices where outputs[index].info.kind == .nonAlias { values[index] = kept.next() ?? .none }
-      try make(.afterWrites, &values, arguments, results: results)
-      for change in layoutChanges { try change.make(arguments) }
-      try make(.afterLayoutChanges, &values, arguments, results: results)
-      for (output, result) in zip(histories, results.dropFirst(keptCount + baseCount)) {
-        if let edge = try result.reference?.gradientEdge() { values[output].reference?.setHistory(edge) }
-      }
-      for (output, value) in zip(outputs, values) where output.info.isRequiringLeaf {
-        try value.reference?.setRequiresGrad(true)
-      }
+      // What views are taken of may come after them.
+      for output in afterWrites where !output.isView { try output.make(&values, arguments, results: results) }
+      for output in afterWrites where output.isView { try output.make(&values, arguments, results: results) }
+      for (change, isFirst) in zip(layoutChanges, firstUses) { try change.make(arguments, isFirstUse: isFirst) }
+      for output in afterLayoutChanges { try output.make(&values, arguments, results: results) }
+      for output in requiringLeaves { try values[output].reference?.setRequiresGrad(true) }
       if storageChanges.isEmpty { return values }
       for (change, source) in zip(storageChanges, values.suffix(storageChanges.count)) {
         let set = { _ = try OperatorLibrary.setSource(arguments[change.input], source) }
@@ -101,27 +70,5 @@ public struct OutputRegeneration: RuntimeWrapper {
       }
       return Array(values.dropLast(storageChanges.count))
     }
-  }
-
-  /// Makes the outputs of a moment that the graph has not made.
-  private func make(_ moment: Moment, _ values: inout [Value], _ arguments: [Value], results: [Value]) throws {
-    for (index, output) in outputs.enumerated() where output.moment == moment {
-      switch output.info.kind {
-      case .nonAlias: break
-      case .constant(let constant): values[index] = constant.widened()
-      case .isInput(let input): values[index] = arguments[input]
-      case .aliasOfInput(let input): values[index] = try Self.view(output, of: arguments[input])
-      case .aliasOfIntermediate(let base): values[index] = try Self.view(output, of: results[keptCount + base])
-      case .aliasOfOutput(let other): values[index] = try Self.view(output, of: values[other])
-      }
-    }
-  }
-
-  private static func view(_ output: Output, of base: Value) throws -> Value {
-    guard let base = base.reference else {
-      throw GraphError(.execution, "an output is a view of something that is no tensor")
-    }
-    if output.info.hasOwnHistory { return .reference(try noGrad { try output.views.applied(to: base) }) }
-    return .reference(try output.views.applied(to: base))
   }
 }

@@ -29,6 +29,12 @@ public struct SyntheticBase: RuntimeWrapper {
     let input: Int
     /// None for the input itself.
     let views: [ViewStep]
+    /// Whether the views are made before the function writes: eager autograd treats such otherwise than later ones.
+    let isMadeBeforeWrites: Bool
+
+    func made(of arguments: [Value]) throws -> Value {
+      try arguments[input].map { .reference(try views.applied(to: $0)) }
+    }
   }
 
   /// The function with bases in the place of inputs, and the wrapper that provides them; nil where nothing is to be done.
@@ -43,12 +49,14 @@ public struct SyntheticBase: RuntimeWrapper {
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
       for change in layoutChanges { try change.check(arguments) }
+      let firstUses = layoutChanges.map { $0.isFirstUse(arguments) }
       let inputs = try bases.map { try .reference(Self.tensor($0, arguments)) } + otherInputs.map { arguments[$0] }
+      let early = try outputs.filter(\.isMadeBeforeWrites).map { ($0.positions, try $0.made(of: arguments)) }
       var results = try inner(inputs)
-      for change in layoutChanges { try change.make(arguments) }
-      for output in outputs {
-        let result = try arguments[output.input].map { .reference(try output.views.applied(to: $0)) }
-        for position in output.positions { results[position] = result }
+      for (change, isFirst) in zip(layoutChanges, firstUses) { try change.make(arguments, isFirstUse: isFirst) }
+      let late = try outputs.filter { !$0.isMadeBeforeWrites }.map { ($0.positions, try $0.made(of: arguments)) }
+      for (positions, output) in early + late {
+        for position in positions { results[position] = output }
       }
       return results
     }

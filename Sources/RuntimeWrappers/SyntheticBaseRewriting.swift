@@ -51,6 +51,12 @@ struct SyntheticBaseRewriting {
   /// Refuses what is done to an input that the graph does not get, and what autograd knows of a view but not of its base.
   private func refuse(_ input: Int, _ base: Base) throws {
     let known = original.inputs[input]
+    guard known.viewGradient != .unsettled else {
+      throw OperatorError(
+        .notImplemented, nil,
+        "inputs share memory, which the function writes to, and one is a view whose base came to require a gradient later; take the "
+          + "view once gradients are asked for, or clone it")
+    }
     if !base.views.isEmpty, known.requiresGrad, known.isLeaf || !base.requiresGrad {
       throw OperatorError(
         .notImplemented, nil,
@@ -79,6 +85,12 @@ struct SyntheticBaseRewriting {
         "inputs of a wrapper subclass share memory, which the function writes to, though autograd does not know them as views of "
           + "one tensor; pass views of one, or clone one of them")
     }
+    guard !members.contains(where: { original.inputs[$0.input].viewGradient == .conditional }) else {
+      throw OperatorError(
+        .notImplemented, nil,
+        "inputs share memory, which the function writes to, and one is a view that gradients do not follow after writes; clone one of "
+          + "them")
+    }
     let metas = members.map(\.base.meta) + members.compactMap { graph[metadata: placeholders[$0.input]].tensor }
     guard let dtype = metas.first?.dtype, metas.allSatisfy({ $0.dtype == dtype }) else {
       throw OperatorError(
@@ -104,7 +116,7 @@ struct SyntheticBaseRewriting {
       if base.requiresGrad || base.requiresGradAfter {
         let history = addBase(.autogradBase(of: own[0].input), base, over: own.map(\.input))
         view = graft(history, onto: view)
-        if isWritten(own.map(\.input)) { copy(view, into: history) }
+        if isWritten(own.map(\.input)) { try copy(view, into: history) }
       }
       for member in own { try replace(member.input, by: member.base.views, of: view) }
       storageMembers.formUnion(own.map(\.input))
@@ -171,8 +183,14 @@ struct SyntheticBaseRewriting {
     }
     let target = step.target
     let arguments = step.arguments.map { $0.widened(to: NodeID.self) }
-    let value = try DispatchContext.current.withMode(nil) {
-      try target.call([.reference(Tensor(fake: meta))] + step.arguments.map { $0.widened() })
+    let value: Value
+    do {
+      value = try DispatchContext.current.withMode(nil) {
+        try target.call([.reference(Tensor(fake: meta))] + step.arguments.map { $0.widened() })
+      }
+    } catch let error as OperatorError where error.code == .shape {
+      throw OperatorError(
+        .notImplemented, target.name, "made an argument of a tensor that has another layout since (\(error.message))")
     }
     var metadata = NodeMetadata(
       value: value.map { .reference(TensorMeta($0)) }, gradMode: step.isWithoutGrad ? false : nil)
@@ -191,7 +209,13 @@ struct SyntheticBaseRewriting {
   }
 
   /// Adds the write of a view's elements to the base that has its history, where the function ends.
-  private mutating func copy(_ view: NodeID, into base: NodeID) {
+  private mutating func copy(_ view: NodeID, into base: NodeID) throws {
+    if let change = placeholders.flatMap({ graph.users(of: $0) }).first(where: changesLayout(byCall:)) {
+      throw OperatorError(
+        .notImplemented, graph[change].target?.name,
+        "changes the layout of an input that shares memory, which the function writes to, with another one; clone one of them",
+        source: graph[change].metadata.source)
+    }
     graph.inserting(graph.output.map { .before($0) } ?? .end) {
       _ = $0.call(
         OperatorLibrary.copy.inPlace, [.reference(base), .reference(view)],
@@ -220,6 +244,7 @@ struct SyntheticBaseRewriting {
 
   consuming func finish() throws -> (AOTGraphCapture, SyntheticBase?) {
     var capture = original
+    for node in replacements.values { try refuseEndedHistory(node) }
     let layoutChanges = replacements.sorted { $0.key < $1.key }.compactMap { layoutChange(of: $0.key, $0.value) }
     let outputs = takeOutputs(from: &capture, excluding: Set(layoutChanges.map(\.input)))
     let others = placeholders.indices.filter { replacements[$0] == nil }
@@ -230,6 +255,26 @@ struct SyntheticBaseRewriting {
       capture,
       SyntheticBase(bases: bases, otherInputs: others, layoutChanges: layoutChanges, outputs: outputs)
     )
+  }
+
+  /// - Throws: `OperatorError` where the history of an input ends with `detach_`: that of its views may end with it.
+  private func refuseEndedHistory(_ node: NodeID) throws {
+    guard let user = graph.users(of: node).first(where: { graph[$0].target === OperatorLibrary.detach.inPlace }) else {
+      return
+    }
+    throw OperatorError(
+      .notImplemented, graph[user].target?.name,
+      "ends the history of an argument that shares memory with others; use detach()",
+      source: graph[user].metadata.source)
+  }
+
+  /// Whether a call such as `t_` gives a node's value another layout.
+  private func changesLayout(of node: NodeID) -> Bool {
+    graph.users(of: node).contains { changesLayout(byCall: $0) && graph[$0].arguments.first?.reference == node }
+  }
+
+  private func changesLayout(byCall id: NodeID) -> Bool {
+    (graph[id].target as? OperatorDefinition)?.mutatesLayoutOnly == true
   }
 
   /// What the function did to the layout of an input; of a base itself, the graph knows.
@@ -262,12 +307,23 @@ struct SyntheticBaseRewriting {
       guard let node = result.reference, !baseNodes.contains(node), let (input, views) = viewOfInput(node),
         views.isEmpty || storageMembers.contains(input) && !changed.contains(input)
       else { continue }
-      outputs[node, default: .init(positions: [], input: input, views: views)].positions.append(index)
+      let isMadeBeforeWrites = !views.isEmpty && isWrittenAfter(node)
+      outputs[node, default: .init(positions: [], input: input, views: views, isMadeBeforeWrites: isMadeBeforeWrites)]
+        .positions.append(index)
       results[index] = .none
       if capture.outputs.indices.contains(index) { capture.outputs[index] = .init(requiresGrad: false) }
     }
     graph.setArguments(of: output, [.tuple(results)])
     return outputs.values.sorted { $0.positions[0] < $1.positions[0] }
+  }
+
+  /// Whether the memory of a node's value counts as written to after it was made.
+  private func isWrittenAfter(_ view: NodeID) -> Bool {
+    let storage = graph[metadata: view].tensor?.storageID
+    return graph.nodes.reversed().prefix { $0 != view }.contains { id in
+      graph[id].target?.schema.isMutating == true
+        && graph[id].arguments.first?.reference.flatMap { graph[metadata: $0].tensor?.storageID } == storage
+    }
   }
 
   /// The input that a node's value is a view of, and the views that lead from it; nil where there is none, or where they cut
@@ -278,7 +334,7 @@ struct SyntheticBaseRewriting {
     while true {
       if let input = replacements.first(where: { $0.value == node })?.key { return (input, views.reversed()) }
       let call = graph.getItemIndex(of: node).flatMap { _ in graph[node].arguments.first?.reference } ?? node
-      guard let target = graph[call].target as? OperatorDefinition, target.schema.isView,
+      guard let target = graph[call].target as? OperatorDefinition, target.schema.isView, !changesLayout(of: node),
         target.derivative?.isEmpty != true, target !== OperatorLibrary.withHistory,
         let arguments = try? graph[call].boundArguments(), let source = arguments.first?.reference
       else { return nil }

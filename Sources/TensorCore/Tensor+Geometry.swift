@@ -30,8 +30,36 @@ extension Tensor {
     self.dtype == dtype && layout.sizes == sizes && layout.strides == strides
   }
 
-  /// Whether its memory is on that device, was or was not made in inference mode, and begins with the tensor or before it.
-  package func lies(on device: Device, inside: Bool, isInference: Bool) -> Bool {
-    storage.device == device && storage.isInference == isInference && (layout.offset != 0) == inside
+  /// The identity of its storage.
+  package var storageIdentity: UnsafeRawPointer { UnsafeRawPointer(Unmanaged.passUnretained(storage).toOpaque()) }
+}
+
+/// What is known of a tensor that is plain: all that there is to it but its elements and place.
+package struct PlainGeometry: Sendable {
+  private let dtype: DType
+  private let sizes: [SymInt]
+  private let strides: [SymInt]
+  private let device: Device
+  private let startsInside: Bool
+  private let isInference: Bool
+
+  /// - Parameters:
+  ///   - startsInside: Whether the first element is not its storage's first.
+  ///   - isInference: Whether its memory was made in inference mode.
+  package init(
+    dtype: DType, sizes: [SymInt], strides: [SymInt], device: Device, startsInside: Bool, isInference: Bool
+  ) {
+    self.dtype = dtype
+    self.sizes = sizes
+    self.strides = strides
+    self.device = device
+    self.startsInside = startsInside
+    self.isInference = isInference
+  }
+
+  /// Whether a tensor is plain and like this.
+  package func describes(_ tensor: Tensor) -> Bool {
+    tensor.isPlain && tensor.has(dtype, sizes, strides) && tensor.storage.device == device
+      && tensor.storage.isInference == isInference && (tensor.layout.offset != 0) == startsInside
   }
 }

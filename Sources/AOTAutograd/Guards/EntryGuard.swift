@@ -5,39 +5,34 @@ import Operators
 import TensorCore
 
 /// Decides whether a compiled entry fits a call: an `InputSignature` arranged for checking without building one.
-struct EntryGuard {
+final class EntryGuard: Sendable {
   /// A guard as an object, which is looked at in its place, with a short way for the most common tensors.
   private final class Check: Sendable {
     private let guarding: InputSignature.TensorGuard
-    private let dtype: DType
-    private let sizes: [SymInt]
-    private let strides: [SymInt]
-    private let device: Device
-    private let startsInside: Bool
-    private let isInference: Bool
+    private let geometry: PlainGeometry
     /// Whether the tensor is a leaf without gradients, of no subclass, and alone in its storage.
     private let isPlainAndAlone: Bool
 
     init(_ guarding: InputSignature.TensorGuard) {
       self.guarding = guarding
-      (dtype, sizes, strides, device) = (guarding.dtype, guarding.sizes, guarding.strides, guarding.device)
-      (startsInside, isInference) = (guarding.startsInside, guarding.isInference)
+      geometry = PlainGeometry(
+        dtype: guarding.dtype, sizes: guarding.sizes, strides: guarding.strides, device: guarding.device,
+        startsInside: guarding.startsInside, isInference: guarding.isInference)
       isPlainAndAlone =
         !guarding.requiresGrad && guarding.isLeaf && guarding.subclass == nil && guarding.sameAs == nil
         && guarding.overlap == nil
     }
 
     func accepts(_ tensor: Tensor, at position: Int, among all: [Tensor], sharesStorage: Bool) -> Bool {
-      if isPlainAndAlone, !sharesStorage, tensor.isPlain {
-        return tensor.has(dtype, sizes, strides)
-          && tensor.lies(on: device, inside: startsInside, isInference: isInference)
-      }
+      if isPlainAndAlone, !sharesStorage, geometry.describes(tensor) { return true }
       return guarding.accepts(tensor, at: position, among: all, sharesStorage: sharesStorage)
     }
   }
 
   private let tensors: [InputSignature.TensorGuard]
   private let checks: [Check]
+  /// The same, to be called without being retained.
+  private let unretainedChecks: [Unmanaged<Check>]
   private let constants: [Constant]
   private let isGradEnabled: Bool
   private let isInferenceMode: Bool
@@ -50,6 +45,7 @@ struct EntryGuard {
   init(_ tensors: [Tensor], constants: [Constant], context: DispatchContext) {
     self.tensors = tensors.indices.map { InputSignature.TensorGuard(tensors[$0], at: $0, among: tensors) }
     self.checks = self.tensors.map(Check.init)
+    self.unretainedChecks = checks.map(Unmanaged.passUnretained)
     self.constants = constants
     self.isGradEnabled = context.isGradEnabled
     self.isInferenceMode = context.isInferenceMode
@@ -67,18 +63,35 @@ struct EntryGuard {
   /// Whether a call with these arguments may use the entry.
   func accepts(_ tensors: [Tensor], _ closedOver: [Tensor], constants: [Constant], context: DispatchContext) -> Bool {
     guard context.isGradEnabled == isGradEnabled, context.isInferenceMode == isInferenceMode,
-      tensors.count + closedOver.count == self.tensors.count, constants == self.constants,
+      tensors.count + closedOver.count == self.tensors.count, Self.areEqual(constants, self.constants),
       context.autocastDType == autocastDType, SavedTensorHooks.inUse === hooks
     else { return false }
     let all = closedOver.isEmpty ? tensors : tensors + closedOver
     return StorageTable.with(capacity: all.count) { storages in
+      // Both arrays keep what is in them alive meanwhile: counting references would take longer than all that is checked.
       for position in all.indices {
-        let isKnown = storages.insert(all[position].storage)
-        guard checks[position].accepts(all[position], at: position, among: all, sharesStorage: isKnown)
-        else { return false }
+        let isAccepted = Unmanaged.passUnretained(all[position])._withUnsafeGuaranteedRef { tensor in
+          let isKnown = storages.insert(tensor.storageIdentity)
+          return unretainedChecks[position]._withUnsafeGuaranteedRef {
+            $0.accepts(tensor, at: position, among: all, sharesStorage: isKnown)
+          }
+        }
+        guard isAccepted else { return false }
       }
       return !hasSubclasses || innerOverlapsAgree(all)
     }
+  }
+
+  /// Equality that is quick for what most calls have: the sizes of lists and plain settings.
+  private static func areEqual(_ constants: [Constant], _ others: [Constant]) -> Bool {
+    constants.count == others.count
+      && constants.indices.allSatisfy { index in
+        switch (constants[index], others[index]) {
+        case (.int(let one), .int(let other)): one == other
+        case (.bool(let one), .bool(let other)): one == other
+        case (let one, let other): one == other
+        }
+      }
   }
 
   private func innerOverlapsAgree(_ all: [Tensor]) -> Bool {

@@ -9,6 +9,7 @@ public struct GuardFailure: Hashable, Sendable, CustomStringConvertible {
     case startsInside = "starts inside its storage"
     case requiresGrad = "requires grad"
     case isLeaf = "is a leaf"
+    case viewGradient = "view's gradient"
     case isInference = "was made in inference mode"
     case sameTensor = "is the very tensor"
     case sharedMemory = "shares memory with"
@@ -63,7 +64,9 @@ extension InputSignature.TensorGuard {
   ) -> [GuardFailure] {
     func spelled(_ overlap: Overlap?) -> String {
       guard let overlap else { return "none" }
-      let bases = overlap.bases.map { "\($0.sizes) strides \($0.strides) at \($0.offset)" }.joined(separator: " and ")
+      let bases = overlap.bases.map {
+        "\($0.isArgument ? "itself" : "a tensor"), \($0.sizes) strides \($0.strides) at \($0.offset)"
+      }.joined(separator: " and ")
       let place = overlap.sharesBase ? "\(overlap.offset) bytes on" : "at byte \(overlap.offset)"
       return "\(name(overlap.with)), \(place), a view of \(bases)"
     }
@@ -73,6 +76,7 @@ extension InputSignature.TensorGuard {
       (.strides, "\(strides)", "\(called.strides)"), (.device, "\(device)", "\(called.device)"),
       (.startsInside, "\(startsInside)", "\(called.startsInside)"),
       (.requiresGrad, "\(requiresGrad)", "\(called.requiresGrad)"), (.isLeaf, "\(isLeaf)", "\(called.isLeaf)"),
+      (.viewGradient, "\(viewGradient)", "\(called.viewGradient)"),
       (.isInference, "\(isInference)", "\(called.isInference)"),
       (.sameTensor, spelled(sameAs), spelled(called.sameAs)),
       (.sharedMemory, spelled(overlap), spelled(called.overlap)),

@@ -16,8 +16,7 @@ struct StorageTable {
   }
 
   /// Adds a storage, and says whether it was there before.
-  mutating func insert(_ storage: Storage) -> Bool {
-    let key = UnsafeRawPointer(Unmanaged.passUnretained(storage).toOpaque())
+  mutating func insert(_ key: UnsafeRawPointer) -> Bool {
     // Objects are aligned: the low bits tell nothing.
     var index = (Int(bitPattern: key) >> 5) & mask
     while let known = slots[index] {

@@ -68,6 +68,9 @@ final class AccumulateGradient: GradientFunction {
 }
 
 extension Tensor {
+  /// Whether the tape leads to this leaf.
+  package var isAccumulating: Bool { autogradState?.accumulator != nil }
+
   /// Has gradients of a leaf arrive in the layout that it has now, those of values included that were computed of it before.
   package func adaptAccumulator() { autogradState?.accumulator?.inputMetadata = [TensorMeta(self)] }
 }

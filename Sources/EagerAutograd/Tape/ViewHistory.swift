@@ -21,6 +21,38 @@ extension Tensor {
   }
 }
 
+/// How the gradient of a tensor finds the way to what it is a view of.
+public enum ViewGradient: Hashable, Sendable {
+  /// The tensor is no view, or wants no gradient.
+  case none
+  case followed
+  /// The gradient can be followed as long as the memory is not written to: the view is one of several that one call gave, say, or
+  /// was made inside noGrad { }.
+  case conditional
+  /// The memory was written to in a way that the gradient of such a view cannot follow: autograd refuses to use the view.
+  case lost
+  /// Autograd itself treats writes to the view otherwise than reads: its base came to require a gradient after the view was taken,
+  /// or between the two is a view that was made a leaf.
+  case unsettled
+}
+
+extension Tensor {
+  package var viewGradient: ViewGradient {
+    guard let record = viewRecord, requiresGrad else { return .none }
+    if autogradState?.requiresGrad != true, record.circumstance != .gradientsDisabled { return .unsettled }
+    var source = record.source
+    while let next = source.viewRecord {
+      if source.isRequiringLeaf { return .unsettled }
+      source = next.source
+    }
+    if record.circumstance == .ordinary { return .followed }
+    return record.historyVersion == storage.version ? .conditional : .lost
+  }
+
+  /// Has the gradient of a view be lost, as another one's is.
+  package func loseViewGradient() { viewRecord?.historyVersion = -1 }
+}
+
 enum ViewHistory {
   /// The history of a view, as if it were taken of its base now.
   static func derived(for tensor: Tensor, _ record: ViewRecord) throws -> GradientEdge? {

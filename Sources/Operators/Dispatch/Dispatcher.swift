@@ -37,7 +37,10 @@ public enum Dispatcher {
     if case .composite(let body) = call.target.implementation { return try body(call) }
     if let rewrite = call.target.argumentRewrite { call.arguments = try rewrite(call) }
     if call.target.mutates, !context.isInferenceMode { try refuseInferenceTensors(call) }
-    if context.recordsGradients, let autograd = autograd(of: call) { return try autograd.dispatch(call) }
+    // `detach_` ends a history whatever the grad mode is.
+    if context.recordsGradients || call.target === OperatorLibrary.detach.inPlace, let autograd = autograd(of: call) {
+      return try autograd.dispatch(call)
+    }
     return try callBelowAutograd(call)
   }
 
@@ -160,8 +163,11 @@ extension OperatorDefinition {
   package func view(of source: Tensor, at layout: Layout, _ arguments: [Value], resultIndex: Int) -> Tensor {
     let view = Tensor(unchecked: source.storage, layout: layout, dtype: source.dtype)
     if tracksViews {
-      view.viewMeta = ViewRecord(
-        of: source, by: OperatorCall(self, [.reference(source)] + arguments), resultIndex: resultIndex)
+      var call = [Value]()
+      call.reserveCapacity(arguments.count + 1)
+      call.append(.reference(source))
+      for argument in arguments { call.append(argument) }
+      view.viewMeta = ViewRecord(of: source, by: OperatorCall(self, call), resultIndex: resultIndex)
     }
     return view
   }
