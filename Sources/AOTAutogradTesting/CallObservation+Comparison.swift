@@ -9,10 +9,10 @@ import TensorCore
 extension CallObservation {
   /// The error, where this call says that it is not able to do what the eager one does.
   func refusal(where eager: CallObservation) -> (any Error)? {
-    guard let failure, eager.failure == nil || eager.failure.map({ $0.stage > failure.stage }) == true,
-      failure.error.isRefusal, failure.stage != .call || !hasWritten
-    else { return nil }
-    return failure.error
+    guard let failure, failure.error.isRefusal, failure.stage != .call || !hasWritten else { return nil }
+    guard let wanted = eager.failure else { return failure.error }
+    let isSame = wanted.stage == failure.stage && type(of: wanted.error) == type(of: failure.error)
+    return wanted.stage < failure.stage || isSame ? nil : failure.error
   }
 
   /// The differences, in words; empty where there are none.
@@ -28,7 +28,8 @@ extension CallObservation {
       guard type(of: failure.error) == type(of: wanted.error) else {
         return ["throws \(failure.error.unlocated), eagerly: \(wanted.error.unlocated)"]
       }
-      let isFoundWhenRun = (failure.error as? OperatorError)?.code == .index
+      let isFoundWhenRun =
+        (failure.error as? OperatorError).map { [.index, .elements, .assertion].contains($0.code) } ?? false
       return failure.stage == .call && hasWritten && !isFoundWhenRun
         ? ["writes, then throws \(failure.error.unlocated)"] : []
     }

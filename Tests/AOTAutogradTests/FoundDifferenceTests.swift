@@ -178,6 +178,153 @@ final class FoundDifferenceTests: XCTestCase {
     ) { XCTAssertEqual(($0 as? OperatorError)?.code, .shape) }
   }
 
+  /// Eager autograd checks an index though nothing reads what it leads to.
+  func testDeadCallsRefuseElements() throws {
+    let matrix = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2])
+    let zero = try Tensor([0] as [Int64])
+    let calls: [(Tensor) throws -> Void] = [
+      { _ = try $0.indexSelect(0, Tensor([5] as [Int64])) },
+      { _ = try $0.gather(0, Tensor([5] as [Int64], shape: [1, 1])) },
+      { _ = try $0.to(.int64).remainder(zero) },
+      { _ = try OperatorLibrary.multinomial.call([.reference($0.neg()), .int(1)]) },
+    ]
+    for (index, call) in calls.enumerated() {
+      let function = aotFunction { (x: Tensor) in
+        try call(x)
+        return try x + 1
+      }
+      XCTAssertThrowsError(try call(matrix), "call \(index)")
+      XCTAssertThrowsError(try function(matrix), "call \(index)")
+    }
+  }
+
+  /// A gradient that does not arrive is no gradient of zeros: the logarithm's derivative at 0 would make it NaN.
+  func testOutputWithoutAGradientTakesNoPart() throws {
+    try aotcheck(
+      calls: [
+        CheckedCall(tangent: { index, output in index == 1 ? try output.onesLike() : nil }) {
+          let x = try Tensor([0, 1] as [Float]).requiringGrad()
+          return .init([x], behind: [x])
+        }
+      ]
+    ) { [try $0[0].log() * 0, try $0[0] * 3] }
+  }
+
+  /// A gradient of a result that nothing was asked of is not zero, but none.
+  func testInputsOfAnOutputWithoutAGradientGetNone() throws {
+    let function = aotFunction { (x: Tensor, y: Tensor) in [try x * 2, try y * 3] }
+    let (x, y) = (try Self.leaf([1]), try Self.leaf([1]))
+    try function(x, y)[0].sum().backward()
+    XCTAssertEqual(try x.grad?.elements(as: Float.self), [2])
+    XCTAssertNil(y.grad)
+  }
+
+  /// A copy that dies while its source has been written back already.
+  func testDeadScatterAfterAWriteToAnInput() throws {
+    try aotcheck(
+      calls: [CheckedCall { .init([try Tensor([1, 2, 3] as [Float])]) }]
+    ) { inputs in
+      let (matrix, vector) = (
+        try Tensor([1, 0, 0, 1, 1, 1] as [Float], shape: [3, 2]), try Tensor([2, 1] as [Float])
+      )
+      _ = try OperatorLibrary.addmv.inPlace.call([
+        .reference(inputs[0]), .reference(matrix), .reference(vector), .int(-2), .int(1),
+      ])
+      _ = try inputs[0].scatter(0, Tensor([0, 2, 1] as [Int64]), Tensor([7, 8, 9] as [Float]))
+      return []
+    }
+  }
+
+  /// Gradients do not see a layout change with grad mode off: they come to the elements at the same indices.
+  func testSquareLayoutChangeWithoutGrad() throws {
+    try aotcheck(
+      calls: [
+        CheckedCall {
+          let leaf = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2]).requiringGrad()
+          return .init([try leaf.exp()], behind: [leaf])
+        }
+      ]
+    ) { inputs in
+      let before = try inputs[0] * 2
+      _ = try noGrad { try OperatorLibrary.transpose.inPlace.call([.reference(inputs[0]), .int(0), .int(1)]) }
+      return [try before + inputs[0].tril()]
+    }
+  }
+
+  /// A piece of `unsafe_split` is no view: what it was taken of may be written to.
+  func testUnsafeSplitKeepsItsHistory() throws {
+    try aotcheck(
+      calls: [
+        CheckedCall {
+          let leaf = try Self.leaf([1, 2])
+          return .init([leaf], behind: [leaf])
+        }
+      ]
+    ) { inputs in
+      let sum = try inputs[0] * 1.5
+      let piece = try OperatorLibrary.unsafeSplit.several(.reference(sum), .int(1))[0]
+      _ = try sum.exp_()
+      return [piece]
+    }
+  }
+
+  /// The base of a view may be passed as well or not: compiled code for one is not that for the other.
+  func testBaseOrAnotherViewOfIt() throws {
+    try aotcheck(
+      calls: [
+        CheckedCall {
+          let base = try Tensor([1, 2] as [Float])
+          return .init([try base.view([2]), base])
+        },
+        CheckedCall {
+          let base = try Tensor([1, 2] as [Float])
+          return .init([try base.view([2]), try base.view([2])])
+        },
+      ]
+    ) { inputs in
+      try inputs[0].mul_(2)
+      return [inputs[1]]
+    }
+  }
+
+  /// A view that autograd refuses to use since its memory was written to, and one that it does not: two signatures.
+  func testViewThatIsLostIsRefusedAsEagerly() throws {
+    let function = aotFunction { (x: Tensor) in try x * 2 }
+    func piece() throws -> Tensor { try Self.leaf([1, 2]).mul(1).split(1)[0] }
+    XCTAssertEqual(try function(piece()).detach().elements(as: Float.self), [2])
+    let lost = try piece()
+    _ = try noGrad { try lost.mul_(3) }
+    XCTAssertThrowsError(try lost * 2) { XCTAssertEqual(($0 as? AutogradError)?.code, .viewInPlace) }
+    XCTAssertThrowsError(try function(lost)) { XCTAssertEqual(($0 as? AutogradError)?.code, .viewInPlace) }
+  }
+
+  /// As PyTorch does, whatever the grad mode.
+  func testDetachInPlace() throws {
+    let computed = try Self.leaf([1]) * 2
+    _ = try noGrad { try computed.detach_() }
+    XCTAssertFalse(computed.requiresGrad)
+    let view = try (Self.leaf([1, 2]) * 2).view([2, 1])
+    XCTAssertThrowsError(try noGrad { try view.detach_() }) {
+      XCTAssertEqual(($0 as? AutogradError)?.code, .viewInPlace)
+    }
+  }
+
+  /// A gradient may have fewer dimensions than a value whose tensor lost some with grad mode off.
+  func testGradientOfAnotherRankIsAnError() throws {
+    let x = try Tensor([1] as [Float], shape: [1, 1]).requiringGrad()
+    let y = try x.scatter(0, Tensor([0] as [Int64], shape: [1, 1]), Tensor([2] as [Float], shape: [1, 1]))
+    _ = try noGrad { try OperatorLibrary.squeeze.inPlace.call([.reference(y)]) }
+    XCTAssertThrowsError(try y.backward()) { XCTAssertEqual(($0 as? OperatorError)?.code, .shape) }
+  }
+
+  /// Bytes that are neither 0 nor 1 hold, as a view of other elements shows them.
+  func testBoolViewOfOtherBytes() throws {
+    let view = try Tensor([2, 0] as [UInt8]).view(.bool)
+    XCTAssertEqual(try view.elements(as: Bool.self), [true, false])
+    XCTAssertEqual("\(view)", "tensor([true, false], bool)")
+    XCTAssertEqual(try view.sort().values.elements(as: Bool.self), [false, true])
+  }
+
   private static func leaf(_ elements: [Float]) throws -> Tensor {
     try Tensor(elements, shape: [elements.count]).requiringGrad()
   }

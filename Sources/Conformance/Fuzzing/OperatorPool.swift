@@ -18,8 +18,10 @@ struct OperatorPool: Sendable {
     let known = definitions.filter { $0.name.namespace == "aten" && $0.schema.parameters.contains { $0.holdsTensors } }
     views = known.filter(\.schema.isView)
     writes = known.filter { $0.schema.isMutating && $0.schema.parameters[0].alias?.isWrite == true }
+    // Derivatives that are operators have huge terms at the edges of their domains: sums of them are a matter of their order.
     computations = known.filter {
       !$0.schema.isMutating && !$0.schema.isView && !$0.traits.contains(.dataDependent)
+        && !$0.name.base.hasSuffix("_backward")
     }
     commonComputations = computations.filter { Self.common.contains($0.name.base) }
   }
