@@ -43,9 +43,9 @@ final class CoreCompilerTests: XCTestCase {
 
   func testJointGraphsAreCoreAndStaySo() throws {
     for stages in [
-      try ExampleFunctions.digits(.mlp, AOTConfiguration(decompositions: .coreATen)),
-      try ExampleFunctions.digits(.convnet, AOTConfiguration(decompositions: .coreATen)),
-      try ExampleFunctions.gpt(AOTConfiguration(decompositions: .coreATen)),
+      try ExampleFunctions.digits(.mlp, .loss, AOTConfiguration(decompositions: .coreATen)),
+      try ExampleFunctions.digits(.convnet, .loss, AOTConfiguration(decompositions: .coreATen)),
+      try ExampleFunctions.gpt(.loss, AOTConfiguration(decompositions: .coreATen)),
     ] {
       let joint = try XCTUnwrap(stages.joint)
       let others = joint.nodes.compactMap { joint[$0].target }.filter {

@@ -49,7 +49,7 @@ public enum SourceLocator {
     private static let sources = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/"
     private static let libraryTargets = [
       "TensorCore", "GraphIR", "Operators", "EagerAutograd", "AOTArtifacts", "Capture", "RuntimeWrappers",
-      "AOTAutograd",
+      "AOTAutograd", "Modules",
     ]
   #endif
 }

@@ -5,9 +5,11 @@ import Foundation
 enum Show {
   enum Format: String, CaseIterable, Sendable { case text, dot, json }
 
-  static let subject = Operand(.text("WHAT"), "digits or gpt for the loss of that training, or a file of graph text")
+  static let subject = Operand(.text("WHAT"), "digits or gpt for that training, or a file of graph text")
   static let stage = Option("stage", .choice, default: Stage.captured, "which graph of digits or gpt")
   static let model = Option("model", .choice, default: TrainDigits.ModelName.mlp, "which model of digits")
+  static let part = Option(
+    "part", .choice, default: ExampleFunctions.Part.loss, "the loss of digits or gpt, or a whole training step")
   static let format = Option("format", .choice, default: Format.text, "how to print: as text, Graphviz or JSON")
 
   static let command = Command.action(
@@ -16,7 +18,7 @@ enum Show {
       A file is read as graph text, checked, and printed; it holds one graph, so that --stage does not matter to it.
       """,
     operands: [subject.parameter],
-    options: [stage.parameter, model.parameter, DecompositionChoice.option.parameter, format.parameter]
+    options: [stage.parameter, part.parameter, model.parameter, DecompositionChoice.option.parameter, format.parameter]
   ) { arguments, console in
     let graph = try graph(arguments)
     switch arguments[format] {
@@ -36,8 +38,9 @@ enum Show {
   private static func graph(_ arguments: ParsedArguments, _ configuration: AOTConfiguration) throws -> Graph {
     let stage = arguments[stage]
     switch arguments[subject] {
-    case "digits": return try graph(stage, of: ExampleFunctions.digits(arguments[model], configuration))
-    case "gpt": return try graph(stage, of: ExampleFunctions.gpt(configuration))
+    case "digits":
+      return try graph(stage, of: ExampleFunctions.digits(arguments[model], arguments[part], configuration))
+    case "gpt": return try graph(stage, of: ExampleFunctions.gpt(arguments[part], configuration))
     case let path:
       let text = String(decoding: try TextData.bytes(ofFile: path), as: UTF8.self)
       let graph = try Graph(parsing: text, operators: OperatorLibrary.table)

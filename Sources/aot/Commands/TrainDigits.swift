@@ -1,4 +1,5 @@
 import Foundation
+import Modules
 
 /// `aot train digits`
 enum TrainDigits {
@@ -41,13 +42,12 @@ enum TrainDigits {
       configuration: TrainOptions.configuration(arguments))
     console.print("\(arguments[model].rawValue): \(training.model.parameterCount) parameters")
 
-    var order = SeededRandom(seed: arguments[TrainOptions.seed] + 1)
     var times = StepTimes()
     var progress = ProgressBar(total: arguments[epochs] * (images.count / size), on: console)
     var epochLoss = 0.0
     for _ in 0..<arguments[epochs] {
       var (loss, correctCount, batchCount) = (0.0, 0, 0)
-      for batch in images.batches(of: size, shuffledBy: &order) {
+      for batch in images.batches(of: size, shuffledBy: &training.order.random) {
         let result = try times.measure { try training.step(batch) }
         loss += result.loss
         correctCount += result.correctCount
@@ -63,8 +63,8 @@ enum TrainDigits {
     let accuracy = try training.accuracy(on: testImages)
     console.print(String(format: "test accuracy %.2f %% of %d images", 100 * accuracy, testImages.count))
 
-    let functions = arguments[TrainOptions.eager] ? [] : try training.functions(batch: images.selecting(0..<size))
-    let report = TrainingReport(functions: functions, times: times)
+    let stages = arguments[TrainOptions.eager] ? nil : try training.stepStages(batch: images.selecting(0..<size))
+    let report = TrainingReport(stages: stages, times: times)
     console.print("\n" + report.text)
     if arguments[TrainOptions.json] {
       var line = JSONLine()

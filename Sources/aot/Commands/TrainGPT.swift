@@ -1,4 +1,5 @@
 import Foundation
+import Modules
 
 /// `aot train gpt`
 enum TrainGPT {
@@ -33,17 +34,17 @@ enum TrainGPT {
       throw DataError(description: "a width of \(size.width) is no multiple of the \(size.headCount) heads")
     }
     let bytes = try arguments[text].map(TextData.bytes(ofFile:)) ?? TextData.genesisBytes()
-    var training = try GPTTraining(
+    let training = try GPTTraining(
       size, batchSize: arguments[batch], data: TextData(bytes, context: size.context),
-      seed: arguments[TrainOptions.seed], configuration: TrainOptions.configuration(arguments))
+      seed: arguments[TrainOptions.seed], rate: arguments[rate], stepCount: arguments[steps],
+      configuration: TrainOptions.configuration(arguments))
     console.print("gpt: \(training.model.parameterCount) parameters")
 
     var times = StepTimes()
     var progress = ProgressBar(total: arguments[steps], on: console)
     var smoothedLoss: Double?
     for step in 0..<arguments[steps] {
-      let rate = rate(at: step, of: arguments[steps], highest: arguments[rate])
-      let loss = try times.measure { try training.step(rate: rate) }
+      let loss = try times.measure { try training.step() }
       smoothedLoss = smoothedLoss.map { 0.95 * $0 + 0.05 * loss } ?? loss
       progress.update(
         step + 1,
@@ -58,7 +59,7 @@ enum TrainGPT {
       console.print("\n…\(prompt)▸\(continuation)…")
     }
 
-    let report = TrainingReport(functions: arguments[TrainOptions.eager] ? [] : try training.functions(), times: times)
+    let report = TrainingReport(stages: arguments[TrainOptions.eager] ? nil : try training.stepStages(), times: times)
     console.print("\n" + report.text)
     if arguments[TrainOptions.json] {
       var line = JSONLine()
@@ -67,13 +68,5 @@ enum TrainGPT {
       report.add(to: &line)
       console.print(line.text)
     }
-  }
-
-  /// Rises over the first twentieth of the steps, then falls along half a cosine to a tenth.
-  private static func rate(at step: Int, of count: Int, highest: Double) -> Double {
-    let warmUp = max(1, count / 20)
-    if step < warmUp { return highest * Double(step + 1) / Double(warmUp) }
-    let progress = Double(step - warmUp) / Double(max(1, count - warmUp))
-    return highest * (0.55 + 0.45 * cos(.pi * progress))
   }
 }

@@ -10,9 +10,10 @@ enum TrainOptions {
   static let all = [seed.parameter, eager.parameter, json.parameter]
 
   static let discussion = """
-    With --json, captureMs and compileMs are the times of all stages for the functions of a step, firstStepMs the first
-    step with these in it, steadyStepMs the median of the steps after it, savedBytes what the forward pass keeps for the
-    backward pass, and peakBytes the most memory that the process has had in RAM.
+    With --json, captureMs and compileMs are the times of all stages for the program of a step, firstStepMs the first
+    step with these in it, steadyStepMs the median of the steps after it, savedBytes what is kept between
+    a forward and a backward program, which a step that is one program has none of, workspaceBytes what a step needs besides
+    parameters, optimizer state and data, and peakBytes the most memory that the process has had in RAM.
     """
 
   static func configuration(_ arguments: ParsedArguments) -> AOTConfiguration {
