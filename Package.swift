@@ -20,13 +20,14 @@ let kernels = ["TensorCore", "LoopIR", "CPUBackend"]
 let library = kernels + ["GraphIR", "Operators"]
 let artifacts = library + ["EagerAutograd", "AOTArtifacts"]
 let stages = ["Capture", "Functionalization", "JointTracing", "Partitioning", "RuntimeWrappers"]
-let everything = artifacts + stages + ["AOTAutograd", "AOTAutogradTesting", "Conformance"]
+let everything = artifacts + stages + ["AOTAutograd", "ModelFormats", "AOTAutogradTesting", "Conformance"]
 
 let package = Package(
   name: "AOTAutograd",
   platforms: [.macOS(.v15)],
   products: [
     .library(name: "AOTAutograd", targets: ["AOTAutograd"]),
+    .library(name: "ModelFormats", targets: ["ModelFormats"]),
     .library(name: "AOTAutogradTesting", targets: ["AOTAutogradTesting"]),
     .executable(name: "aot", targets: ["aot"]),
   ],
@@ -40,6 +41,7 @@ let package = Package(
     layer("AOTArtifacts", imports: library + ["EagerAutograd"]),
   ] + stages.map { layer($0, imports: artifacts) } + [
     layer("AOTAutograd", imports: artifacts + stages),
+    layer("ModelFormats", imports: library + ["EagerAutograd", "Capture", "AOTAutograd"]),
     layer("AOTAutogradTesting", imports: artifacts + stages + ["AOTAutograd"]),
     layer("Conformance", imports: library + ["EagerAutograd", "AOTAutograd", "AOTAutogradTesting"]),
     .executableTarget(
@@ -52,6 +54,7 @@ let package = Package(
     tests("EagerAutogradTests", of: library + ["EagerAutograd", "AOTAutogradTesting"]),
     tests("StageTests", of: artifacts + stages),
     tests("AOTAutogradTests", of: everything),
+    tests("ModelFormatsTests", of: library + ["EagerAutograd", "AOTAutograd", "ModelFormats"]),
     tests(
       "ConformanceTests", of: everything, exclude: ["Sample", "sample.py", "ScenarioSample", "scenario_sample.py"]),
     tests("CommandLineTests", of: everything + ["aot"]),
