@@ -43,7 +43,8 @@ let package = Package(
     layer("AOTAutograd", imports: artifacts + stages),
     layer("ModelFormats", imports: library + ["EagerAutograd", "Capture", "AOTAutograd"]),
     layer("AOTAutogradTesting", imports: artifacts + stages + ["AOTAutograd"]),
-    layer("Conformance", imports: library + ["EagerAutograd", "AOTAutograd", "AOTAutogradTesting"]),
+    layer(
+      "Conformance", imports: library + ["EagerAutograd", "AOTAutograd", "ModelFormats", "AOTAutogradTesting"]),
     .executableTarget(
       name: "aot", dependencies: everything.map { .init(stringLiteral: $0) }, exclude: ["Data/embed.swift"],
       swiftSettings: settings),

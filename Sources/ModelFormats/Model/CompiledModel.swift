@@ -1,0 +1,39 @@
+import AOTAutograd
+import GraphIR
+import TensorCore
+
+extension ImportedModel {
+  /// The model compiled ahead of time, for each combination of sizes that it is called with. Both share parameters and buffers.
+  public func compiled(_ configuration: AOTConfiguration = .init()) -> CompiledModel {
+    CompiledModel(self, configuration)
+  }
+}
+
+/// An imported model that runs compiled; what it gives and writes is what the model itself does.
+public struct CompiledModel {
+  public let model: ImportedModel
+  private let function: AOTFunction<ProgramValues, ProgramValues>
+
+  init(_ model: ImportedModel, _ configuration: AOTConfiguration) {
+    self.model = model
+    function = aotFunction(configuration: configuration) { (inputs: ProgramValues) in
+      ProgramValues(try model.run(inputs.values))
+    }
+  }
+
+  /// Runs the program on tensors; see `ImportedModel.callAsFunction`.
+  public func callAsFunction(_ tensors: [Tensor]) throws -> [Tensor] {
+    try run(model.inputs(tensors)).compactMap(\.reference)
+  }
+
+  /// Runs the program on flat inputs; see `ImportedModel.run`.
+  public func run(_ inputs: [Value]) throws -> [Value] { try function(ProgramValues(inputs)).values }
+
+  /// Runs the program on nested arguments; see `ImportedModel.call`.
+  public func call(_ arguments: [Value], keywords: [String: Value] = [:]) throws -> Value {
+    model.unflattened(try run(model.flattened(arguments, keywords)))
+  }
+
+  /// The stages of the way for these inputs, compiling where no call has; nothing is run.
+  public func stages(_ inputs: [Value]) throws -> AOTStages { try function.stages(ProgramValues(inputs)) }
+}
