@@ -10,14 +10,19 @@ extension ImportedModel {
 }
 
 /// An imported model that runs compiled; what it gives and writes is what the model itself does.
+///
+/// Sizes and branches that depend on elements are found out before each call, by running what leads to them; each combination is
+/// compiled by itself.
 public struct CompiledModel {
   public let model: ImportedModel
-  private let function: AOTFunction<ProgramValues, ProgramValues>
+  private let function: AOTFunction<ProgramValues, ProgramValues, [Tensor], ProgramValues>
 
   init(_ model: ImportedModel, _ configuration: AOTConfiguration) {
     self.model = model
-    function = aotFunction(configuration: configuration) { (inputs: ProgramValues) in
-      ProgramValues(try model.run(inputs.values))
+    function = aotFunction(configuration: configuration) {
+      (inputs: ProgramValues, state: [Tensor], decided: ProgramValues) in
+      let decided = Dictionary(uniqueKeysWithValues: zip(model.decisions.nodes, decided.values))
+      return ProgramValues(try model.run(inputs.values, state: state, decided: decided))
     }
   }
 
@@ -27,7 +32,13 @@ public struct CompiledModel {
   }
 
   /// Runs the program on flat inputs; see `ImportedModel.run`.
-  public func run(_ inputs: [Value]) throws -> [Value] { try function(ProgramValues(inputs)).values }
+  public func run(_ inputs: [Value]) throws -> [Value] { 
+    try function(ProgramValues(inputs), model.stateTensors, decided(inputs)).values
+  }
+
+  private func decided(_ inputs: [Value]) throws -> ProgramValues {
+    model.decisions.nodes.isEmpty ? ProgramValues([]) : ProgramValues(try model.decisions.find(inputs))
+  }
 
   /// Runs the program on nested arguments; see `ImportedModel.call`.
   public func call(_ arguments: [Value], keywords: [String: Value] = [:]) throws -> Value {
@@ -35,5 +46,7 @@ public struct CompiledModel {
   }
 
   /// The stages of the way for these inputs, compiling where no call has; nothing is run.
-  public func stages(_ inputs: [Value]) throws -> AOTStages { try function.stages(ProgramValues(inputs)) }
+  public func stages(_ inputs: [Value]) throws -> AOTStages {
+    try function.stages(ProgramValues(inputs), model.stateTensors, decided(inputs))
+  }
 }

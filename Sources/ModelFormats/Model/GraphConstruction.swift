@@ -4,8 +4,7 @@ import TensorCore
 
 /// Turns a program's graph into one of this package: operators looked up, values by reference, several results picked apart.
 ///
-/// Parameters, buffers and constants are read by name from the module; the user's inputs are the graph's. Where the program says
-/// that an output is the new value of a buffer or input, it is written there, as the model that was exported did.
+/// Parameters, buffers and constants are read by name from the module; the user's inputs are the graph's.
 struct GraphConstruction {
   private let program: ExportedProgram
   private let operators: ProgramOperators
@@ -15,11 +14,11 @@ struct GraphConstruction {
     self.operators = operators
   }
 
-  /// The module, without its tensors, and what each part of its output is.
+  /// The module, without its tensors.
   ///
   /// - Throws: `ModelFormatError` naming the node and the argument: `unsupported` for operators and arguments that this package
   ///   does not have, `malformed` where values are not defined before they are used, or do not fit the operator.
-  func module() throws(ModelFormatError) -> (module: GraphModule, outputs: [ImportedModel.Output]) {
+  func module() throws(ModelFormatError) -> GraphModule {
     let missing = missingTargets(in: program.graph)
     guard missing.isEmpty else {
       throw ModelFormatError(
@@ -29,8 +28,10 @@ struct GraphConstruction {
     var scope = Scope(operators)
     try bindInputs(in: &scope)
     for node in program.graph.nodes { try scope.add(node, of: program.graph) }
-    let outputs = try finish(&scope)
-    return (GraphModule(scope.graph, modules: scope.modules), outputs)
+    var results: [GraphArgument] = []
+    for output in program.graph.outputs { results.append(try scope.argument(output)) }
+    scope.graph.output(.tuple(results), descriptors: results.indices.map { .output($0) })
+    return GraphModule(scope.graph, modules: scope.modules)
   }
 
   private func missingTargets(in graph: ProgramGraph) -> Set<String> {
@@ -61,31 +62,5 @@ struct GraphConstruction {
       case .userInput, .constant: continue
       }
     }
-  }
-
-  // MARK: - Outputs
-
-  private func finish(_ scope: inout Scope) throws(ModelFormatError) -> [ImportedModel.Output] {
-    var results: [GraphArgument] = []
-    var outputs: [ImportedModel.Output] = []
-    for (argument, spec) in zip(program.graph.outputs, program.outputs) {
-      switch spec {
-      case .bufferMutation(let path), .parameterMutation(let path): try scope.write(argument, toAttribute: path)
-      case .userInputMutation(let name): try scope.write(argument, toValue: name)
-      case .userOutput, .loss, .gradientOfParameter, .gradientOfUserInput: continue
-      }
-    }
-    for (argument, spec) in zip(program.graph.outputs, program.outputs) {
-      switch spec {
-      case .bufferMutation, .parameterMutation, .userInputMutation: continue
-      case .userOutput: outputs.append(.result)
-      case .loss: outputs.append(.loss)
-      case .gradientOfParameter(let path): outputs.append(.gradientOfParameter(path))
-      case .gradientOfUserInput(let name): outputs.append(.gradientOfInput(name))
-      }
-      results.append(try scope.argument(argument))
-    }
-    scope.graph.output(.tuple(results), descriptors: results.indices.map { .output($0) })
-    return outputs
   }
 }

@@ -32,7 +32,11 @@ public final class ImportedModel {
   /// What each result is.
   public let outputs: [Output]
 
-  private let interpreter: Interpreter
+  let stateTensors: [Tensor]
+  let decisions: Decisions
+  private let stateNames: [String: Int]
+  private let interpreter: ProgramInterpreter
+  private let writes: ProgramWrites
   private let check: InputCheck
   private let inputTree: TreeSpec?
   private let outputTree: TreeSpec?
@@ -51,6 +55,17 @@ public final class ImportedModel {
     case loss
     case gradientOfParameter(String)
     case gradientOfInput(String)
+
+    /// nil for what is no result, but the new value of something.
+    init?(_ spec: ExportedProgram.OutputSpec) {
+      switch spec {
+      case .userOutput: self = .result
+      case .loss: self = .loss
+      case .gradientOfParameter(let name): self = .gradientOfParameter(name)
+      case .gradientOfUserInput(let name): self = .gradientOfInput(name)
+      case .bufferMutation, .parameterMutation, .userInputMutation: return nil
+      }
+    }
   }
 
   /// The operators that programs may be made of, for the text form of their graphs.
@@ -83,15 +98,20 @@ public final class ImportedModel {
     do {
       let program = try ExportedProgram(json)
       let state = try ModelState(program, archive, payloads: archive.payloads(of: name))
-      var (module, outputs) = try GraphConstruction(program, ProgramOperators(tensors: operators)).module()
+      var module = try GraphConstruction(program, ProgramOperators(tensors: operators)).module()
       module.attributes = state.attributes
       check = try InputCheck(program)
       (parameters, buffers, constants) = (state.parameters, state.buffers, state.constants)
       tiedNames = state.tiedNames
       (inputTree, outputTree) = (program.inputTree, program.outputTree)
       self.module = module
-      self.outputs = outputs
-      interpreter = Interpreter(module)
+      outputs = program.outputs.compactMap(Output.init)
+      writes = try ProgramWrites(program)
+      decisions = Decisions(module)
+      interpreter = ProgramInterpreter(module)
+      let tensors = (parameters + buffers + constants).map(\.tensor)
+      stateTensors = tensors
+      stateNames = state.attributes.compactMapValues { tensor in tensors.firstIndex { $0 === tensor } }
     } catch let error as ModelFormatError {
       throw error.inside(member: member)
     }
@@ -118,9 +138,19 @@ public final class ImportedModel {
   /// Runs the program on flat inputs, and gives flat results.
   ///
   /// - Parameter inputs: One per name of `inputNames`, constants included.
-  public func run(_ inputs: [Value]) throws -> [Value] {
+  public func run(_ inputs: [Value]) throws -> [Value] { try run(inputs, state: nil, decided: [:]) }
+
+  /// Runs the program with other tensors in the place of parameters, buffers and constants, and with what was found of values
+  /// that it makes decisions by.
+  ///
+  /// - Parameter state: As `stateTensors`, which nil stands for.
+  func run(_ inputs: [Value], state: [Tensor]?, decided: [NodeID: Value]) throws -> [Value] {
     try check.check(inputs)
-    return try interpreter.run(inputs).elements ?? []
+    if state == nil, decided.isEmpty, writes.isEmpty { return try interpreter.run(inputs).elements ?? [] }
+    let attributes = stateNames.mapValues { (state ?? stateTensors)[$0] }
+    return try writes.performing(inputs, attributes) { inputs, attributes in
+      try ProgramInterpreter(module, attributes: attributes, decided: decided).run(inputs).elements ?? []
+    }
   }
 
   /// Runs the program as the exported model is called: arguments and results nest as they did.

@@ -8,7 +8,6 @@ struct Scope {
   private(set) var modules: [String: GraphModule] = [:]
   private let operators: ProgramOperators
   private var values: [String: GraphArgument] = [:]
-  private var attributes: [String: NodeID] = [:]
 
   init(_ operators: ProgramOperators) { self.operators = operators }
 
@@ -49,7 +48,6 @@ struct Scope {
       throw ModelFormatError(.malformed, "the input for '\(path)' is no tensor")
     }
     let id = graph.getAttribute(path, name: name, metadata: NodeMetadata(value: Self.meta(argument, program)))
-    attributes[path] = id
     try define(name, .reference(id))
   }
 
@@ -209,33 +207,6 @@ struct Scope {
     case .unsupported(let tag):
       throw ModelFormatError(.unsupported, "an argument of kind '\(tag)' is not supported")
     }
-  }
-
-  // MARK: - Writes
-
-  /// Writes the new value of a parameter or buffer into it.
-  mutating func write(_ argument: ProgramArgument, toAttribute path: String) throws(ModelFormatError) {
-    guard let id = attributes[path] else {
-      throw ModelFormatError(.malformed, "an output is the new value of '\(path)', which is no input")
-    }
-    try write(argument, to: .reference(id))
-  }
-
-  /// Writes the new value of a user's input into it.
-  mutating func write(_ argument: ProgramArgument, toValue name: String) throws(ModelFormatError) {
-    guard let value = values[name] else {
-      throw ModelFormatError(.malformed, "an output is the new value of '\(name)', which is no input")
-    }
-    try write(argument, to: value)
-  }
-
-  private mutating func write(_ argument: ProgramArgument, to target: GraphArgument) throws(ModelFormatError) {
-    guard let copy = operators.lookup(target: "torch.ops.aten.copy_.default") else {
-      throw ModelFormatError(.unsupported, "the operator 'aten.copy_.default' is not in the library")
-    }
-    let copied = graph.call(copy, [target, try self.argument(argument)])
-    // Whoever returns the new value returns what it was written to.
-    if case .tensor(let name) = argument { values[name] = .reference(copied) }
   }
 }
 
