@@ -24,7 +24,7 @@ public enum OperatorLibrary {
     crossProducts, differences,
     adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
     logarithms, equality, exponentialUnits, shrinkActivations, gatedActivations, binaryLosses, rankingLosses,
-    distributionLosses, distances, pairDistances, effects,
+    distributionLosses, distances, pairDistances, effects, scalarAssertions,
   ]
 
   /// The operator of a full name, such as `aten.add.Tensor`.
