@@ -59,9 +59,10 @@ let package = Package(
     tests("EagerAutogradTests", of: library + ["EagerAutograd", "AOTAutogradTesting"]),
     tests("StageTests", of: artifacts + stages),
     tests("AOTAutogradTests", of: everything),
-    tests("ModelFormatsTests", of: library + ["EagerAutograd", "AOTAutograd", "ModelFormats"]),
+    tests("ModelFormatsTests", of: library + ["EagerAutograd", "AOTAutograd", "ModelFormats", "Modules"]),
     tests(
-      "ModulesTests", of: ["AOTAutograd", "ModelFormats", "Modules", "AOTAutogradTesting"], exclude: ["Facts", "module_facts.py"]),
+      "ModulesTests", of: ["AOTAutograd", "ModelFormats", "Modules", "AOTAutogradTesting"],
+      exclude: ["Facts", "module_facts.py"]),
     tests(
       "ConformanceTests", of: everything, exclude: ["Sample", "sample.py", "ScenarioSample", "scenario_sample.py"]),
     tests("CommandLineTests", of: everything + ["aot"]),

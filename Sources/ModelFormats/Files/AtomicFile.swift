@@ -8,12 +8,14 @@ struct AtomicFile: ~Copyable {
   private let descriptor: Int32
   private let temporaryPath: String
   private let destination: URL
+  private let calls: FileCalls
   private var isFinished = false
 
   /// Begins to write.
   ///
   /// - Throws: `ModelFormatError` with code `inputOutput`, as all that follow.
-  init(replacing url: URL) throws(ModelFormatError) {
+  init(replacing url: URL, calls: FileCalls = .system) throws(ModelFormatError) {
+    self.calls = calls
     destination = url.resolvingSymlinksInPath()
     let folder = destination.deletingLastPathComponent()
     let name = ".\(destination.lastPathComponent).\(getpid())-\(UInt32.random(in: 0...UInt32.max)).partial"
@@ -26,7 +28,7 @@ struct AtomicFile: ~Copyable {
     var rest = bytes
     // One call may write less than it was given, and refuses more than 2 GiB on some systems.
     while let start = rest.baseAddress, !rest.isEmpty {
-      let count = Foundation.write(descriptor, start, min(rest.count, 1 << 30))
+      let count = calls.write(descriptor, start, min(rest.count, 1 << 30))
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else { throw .system("cannot be written", member: destination.path) }
       rest = UnsafeRawBufferPointer(rebasing: rest[count...])
@@ -35,7 +37,7 @@ struct AtomicFile: ~Copyable {
 
   /// Gives the file its name.
   consuming func commit() throws(ModelFormatError) {
-    guard fsync(descriptor) == 0, rename(temporaryPath, destination.path) == 0 else {
+    guard calls.synchronize(descriptor) == 0, calls.rename(temporaryPath, destination.path) == 0 else {
       throw .system("cannot be written", member: destination.path)
     }
     isFinished = true

@@ -16,6 +16,13 @@ extension SafetensorsFile {
   public static func write(
     _ tensors: [(name: String, tensor: Tensor)], metadata: [String: String] = [:], to url: URL
   ) throws {
+    try write(tensors, metadata: metadata, to: url, calls: .system)
+  }
+
+  /// - Parameter calls: What asks the system.
+  package static func write(
+    _ tensors: [(name: String, tensor: Tensor)], metadata: [String: String], to url: URL, calls: FileCalls
+  ) throws {
     // The largest elements first: each tensor then begins at a multiple of its elements' size.
     let ordered = tensors.sorted { ($1.tensor.dtype.byteCount, $0.name) < ($0.tensor.dtype.byteCount, $1.name) }
     var entries: [Entry] = []
@@ -33,7 +40,7 @@ extension SafetensorsFile {
         Entry(name: name, type: SafetensorsType(tensor.dtype), shape: tensor.shape, byteRange: position..<end))
       position = end
     }
-    var file = try AtomicFile(replacing: url)
+    var file = try AtomicFile(replacing: url, calls: calls)
     let header = SafetensorsHeader(entries: entries, metadata: metadata).bytes
     guard header.count - 8 <= SafetensorsHeader.maximumByteCount else {
       throw ModelFormatError(.invalidArgument, "a header of \(header.count) bytes is more than readers accept")

@@ -41,16 +41,15 @@ extension StateDict {
     public var unexpected: [String]
   }
 
-  /// Copies elements into tensors, all or, where anything does not fit, none.
+  /// Checks that this state fits tensors, whose names are looked up.
   ///
   /// - Parameters:
-  ///   - targets: The tensors to write to; their names are looked up.
   ///   - what: Says whose state it is, for messages.
   ///   - strict: Whether all names have to agree.
   /// - Returns: The names that do not.
   /// - Throws: `ModuleError`: one error that lists everything that does not fit.
   @discardableResult
-  func copy(into targets: [NamedTensor], of what: String, strict: Bool) throws -> Difference {
+  func check(against targets: [NamedTensor], of what: String, strict: Bool = true) throws(ModuleError) -> Difference {
     let wanted = Set(targets.map(\.name))
     let difference = Difference(
       missing: targets.map(\.name).filter { self[$0] == nil }, unexpected: names.filter { !wanted.contains($0) })
@@ -70,13 +69,16 @@ extension StateDict {
       }
     }
     if let first = problems.first {
-      throw ModuleError(
-        first.code, "a state does not fit \(what): " + problems.map(\.text).joined(separator: "; "))
+      throw ModuleError(first.code, "a state does not fit \(what): " + problems.map(\.text).joined(separator: "; "))
     }
+    return difference
+  }
+
+  /// Copies elements into tensors of the same names.
+  func copy(into targets: [NamedTensor]) throws {
     try noGrad {
       for target in targets { if let source = self[target.name] { try target.tensor.copy_(source) } }
     }
-    return difference
   }
 }
 
@@ -96,6 +98,9 @@ extension Module {
   /// - Throws: `ModuleError` that lists all names, shapes and types that do not fit. Nothing has changed then.
   @discardableResult
   public final func load(_ state: StateDict, strict: Bool = true) throws -> StateDict.Difference {
-    try state.copy(into: stateDict.entries, of: "\(type(of: self))", strict: strict)
+    let targets = try stateDict.entries
+    let difference = try state.check(against: targets, of: "\(type(of: self))", strict: strict)
+    try state.copy(into: targets)
+    return difference
   }
 }

@@ -69,6 +69,8 @@ public final class Optimizer {
   ///
   /// - Throws: `ModuleError` that lists all names, shapes and types that do not fit. Nothing has changed then.
   public func load(_ state: StateDict) throws {
-    try state.copy(into: stateDict.entries, of: "the optimizer", strict: true)
+    let targets = try stateDict.entries
+    try state.check(against: targets, of: "the optimizer")
+    try state.copy(into: targets)
   }
 }

@@ -40,6 +40,8 @@ public final class TrainingStep<Output, each Input: TensorTree> {
   /// where gradients are accumulated.
   public var entryCount: Int { update.entryCount + accumulate.entryCount }
 
+  var batchCount: Int { gradients.batchCount }
+
   /// The sums of gradients and how many batches they are of.
   func accumulationState() throws -> [NamedTensor] {
     let position = NamedTensor("position", try Tensor([position], shape: []))

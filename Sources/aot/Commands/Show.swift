@@ -9,7 +9,7 @@ enum Show {
   static let stage = Option("stage", .choice, default: Stage.captured, "which graph of digits or gpt")
   static let model = Option("model", .choice, default: TrainDigits.ModelName.mlp, "which model of digits")
   static let part = Option(
-    "part", .choice, default: ExampleFunctions.Part.loss, "the loss of digits or gpt, or a whole training step")
+    "part", .choice, default: ExampleFunctions.Part.loss, "the loss, or the whole step of training")
   static let format = Option("format", .choice, default: Format.text, "how to print: as text, Graphviz or JSON")
 
   static let command = Command.action(

@@ -4,8 +4,9 @@ import Modules
 final class DigitsTraining<Model: DigitsModel> {
   let model: Model
   let optimizer: Optimizer
-  /// What batches are drawn by.
-  let order: RandomOrder
+  /// Counts epochs.
+  let progress: TrainingProgress
+  let checkpoint: Checkpoint
   private let program: TrainingStep<(Tensor, Tensor), Tensor, Tensor>
   private let score: AOTFunction<(Tensor, Tensor), Tensor, Tensor>
 
@@ -13,7 +14,8 @@ final class DigitsTraining<Model: DigitsModel> {
     let model = try Generator(seed: UInt64(seed)).use { try Model(classCount: Digits.classCount) }
     self.model = model
     optimizer = try Optimizer(model, SGD(momentum: momentum), learningRate: rate)
-    order = RandomOrder(seed: seed + 1)
+    progress = TrainingProgress(seed: seed + 1)
+    checkpoint = try Checkpoint(["model": model, "optimizer": optimizer, "progress": progress])
     program = try aotTrainingStep(model, optimizer, configuration: configuration) {
       (model: Model, images: Tensor, labels: Tensor) -> (Tensor, Tensor) in try model.score(images, labels)
     }
