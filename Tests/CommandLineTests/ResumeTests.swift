@@ -30,7 +30,7 @@ final class ResumeTests: XCTestCase {
 
   func testDigitsGoOnBitForBit() throws {
     for mode in ["", " --eager"] {
-      let train = "train digits --batch 256\(mode) --checkpoint"
+      let train = "train digits --batch 1024\(mode) --checkpoint"
       try run("\(train) \(path("whole")) --epochs 3")
       try run("\(train) \(path("parts")) --epochs 1")
       try run("\(train) \(path("parts")) --epochs 3 --resume --seed 9")
@@ -81,7 +81,7 @@ final class ResumeTests: XCTestCase {
     try run("train digits --batch 1024 --epochs 1 --checkpoint \(path("digits"))")
     let file = URL(fileURLWithPath: path("digits"))
     var epochs = 1
-    for round in 0..<10 {
+    for round in 0..<6 {
       let process = Process()
       process.executableURL = binary
       process.arguments = [

@@ -130,7 +130,8 @@ extension Tensor {
 
   /// Scores [..., rows, columns] in which each row sees the columns up to its own.
   func hidingLaterColumns(rows: Int, columns: Int) throws -> Tensor {
-    let isHidden = try Tensor.ones([rows, columns], dtype: .bool, device: device).triu(1)
+    let (row, column) = (try Tensor.arange(rows, device: device), try Tensor.arange(columns, device: device))
+    let isHidden = try column.unsqueeze(0).gt(row.unsqueeze(1))
     return try maskedFill(isHidden, -Double.infinity)
   }
 }
