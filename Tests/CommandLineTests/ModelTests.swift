@@ -32,6 +32,16 @@ final class ModelTests: XCTestCase {
     XCTAssertEqual(try GPT(size)(bytes).shape, [2, 5, 256])
   }
 
+  func testAStepIsOneProgram() throws {
+    for stages in [try ExampleFunctions.digits(.convnet, .step), try ExampleFunctions.gpt(.step)] {
+      XCTAssertNil(stages.joint)
+      XCTAssertNil(stages.backward)
+      XCTAssertGreaterThan(stages.workspaceByteCount ?? 0, 0)
+      XCTAssertTrue(stages.meta.inputs.filter(\.mutatesData).allSatisfy { $0.mutation == .inGraph })
+    }
+    XCTAssertNotNil(try ExampleFunctions.digits(.convnet, .loss).backward)
+  }
+
   func testGPTSeesNoFuture() throws {
     let gpt = try GPT(GPT.Size(context: 4, width: 8, headCount: 2, layerCount: 2))
     let before = try gpt(Tensor([1, 2, 3, 4] as [Int64], shape: [1, 4])).elements(as: Float.self)
