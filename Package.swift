@@ -55,7 +55,9 @@ let package = Package(
     tests("EagerAutogradTests", of: library + ["EagerAutograd", "AOTAutogradTesting"]),
     tests("StageTests", of: artifacts + stages),
     tests("AOTAutogradTests", of: everything),
-    tests("ModelFormatsTests", of: library + ["EagerAutograd", "AOTAutograd", "ModelFormats"]),
+    tests(
+      "ModelFormatsTests", of: library + ["EagerAutograd", "AOTAutograd", "ModelFormats"],
+      exclude: ["Models", "models.py"]),
     tests(
       "ConformanceTests", of: everything, exclude: ["Sample", "sample.py", "ScenarioSample", "scenario_sample.py"]),
     tests("CommandLineTests", of: everything + ["aot"]),
