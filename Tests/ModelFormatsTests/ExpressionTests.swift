@@ -31,7 +31,8 @@ final class ExpressionTests: XCTestCase {
 
   func testWhatHasNoValueThrows() {
     for text in [
-      "s0 // 0", "s0 % 0", "s0 / 0", "s2", "9223372036854775807 + s0", "10 ** 40", "f(s0)", "L['x']", "'s0'", "s0.size()",
+      "s0 // 0", "s0 % 0", "s0 / 0", "s2", "9223372036854775807 + s0", "10 ** 40", "f(s0)", "L['x']", "'s0'",
+      "s0.size()",
       "-(0 - 9223372036854775807 - 1)",
     ] {
       XCTAssertThrowsError(try PythonExpression(parsing: text).number(symbols), text)

@@ -80,7 +80,7 @@ public struct ArchiveFuzzer {
     let file = random.pick(files)
     guard var members = file.members else { return (damagedTensors(file.bytes, &random), false) }
     if random.chance(25) { return (Self.damaged(file.bytes, &random), true) }
-    for _ in 0...random.below(2) {
+    for _ in 0..<(random.chance(60) ? 1 : 3) {
       let position = random.below(members.count)
       switch random.below(12) {
       case 0: members[position].name = String(members[random.below(members.count)].name.dropLast(random.below(2)))
@@ -133,7 +133,7 @@ public struct ArchiveFuzzer {
   /// JSON with words, numbers and parts exchanged: most of it is JSON still.
   private static func damagedText(_ text: [UInt8], _ random: inout SplitMix) -> [UInt8] {
     var text = text
-    for _ in 0...random.below(3) {
+    for _ in 0..<(random.chance(60) ? 1 : 4) {
       let (one, other) = (
         word(near: random.below(text.count), in: text), word(near: random.below(text.count), in: text)
       )

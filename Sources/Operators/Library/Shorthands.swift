@@ -4,7 +4,8 @@ import TensorCore
 // Operators that are others with some arguments given.
 extension OperatorLibrary {
   static let shorthands = [
-    matrixTranspose, matrixAdjoint, adjoint, flipLeftRight, flipUpDown, atLeast1D, atLeast2D, atLeast3D, sortRows,
+    matrixTranspose, matrixAdjoint, matrixH, adjoint, flipLeftRight, flipUpDown, atLeast1D, atLeast2D, atLeast3D,
+    sortRows,
     real, conjugate, lift, frobeniusNorm, linalgNorm, vectorDot, powerOfTwoScaled, floatPower, floatPowerScalar,
   ]
 
@@ -12,6 +13,8 @@ extension OperatorLibrary {
     "mT(Tensor(a) self) -> Tensor(a)", .composite { .reference(try transposedMatrices($0)) })
   public static let matrixAdjoint = OperatorDefinition(
     "mH(Tensor(a) self) -> Tensor(a)", .composite { .reference(try transposedMatrices($0)) })
+  public static let matrixH = OperatorDefinition(
+    "matrix_H(Tensor(a) self) -> Tensor(a)", .composite { .reference(try transposedMatrices($0)) })
   public static let adjoint = OperatorDefinition(
     "adjoint(Tensor(a) self) -> Tensor(a)", .composite { .reference(try transposedMatrices($0)) })
 

@@ -6,7 +6,8 @@ import ModelFormats
 enum Show {
   enum Format: String, CaseIterable, Sendable { case text, dot, json }
 
-  static let subject = Operand(.text("WHAT"), "digits or gpt for the loss of that training, a .pt2 archive, or a file of graph text")
+  static let subject = Operand(
+    .text("WHAT"), "digits or gpt for the loss of that training, a .pt2 archive, or a file of graph text")
   static let stage = Option("stage", .choice, default: Stage.captured, "which graph of digits, gpt or an archive")
   static let program = Option.flag("program", "of an archive, the program as the file has it")
   static let inputs = Option(
