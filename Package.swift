@@ -59,7 +59,9 @@ let package = Package(
     tests("EagerAutogradTests", of: library + ["EagerAutograd", "AOTAutogradTesting"]),
     tests("StageTests", of: artifacts + stages),
     tests("AOTAutogradTests", of: everything),
-    tests("ModelFormatsTests", of: library + ["EagerAutograd", "AOTAutograd", "ModelFormats", "Modules"]),
+    tests(
+      "ModelFormatsTests", of: library + ["EagerAutograd", "AOTAutograd", "ModelFormats", "Modules"],
+      exclude: ["Models", "models.py"]),
     tests(
       "ModulesTests", of: ["AOTAutograd", "ModelFormats", "Modules", "AOTAutogradTesting"],
       exclude: ["Facts", "module_facts.py"]),

@@ -1,4 +1,5 @@
 import Foundation
+import ModelFormats
 import Modules
 import XCTest
 
@@ -29,6 +30,15 @@ final class ReadmeTests: XCTestCase {
       "conformance ops \(root.path)/Tests/ConformanceTests/Sample --compiled --filter tanh",
     "swift run -c release aot conformance scenarios Tests/ConformanceTests/ScenarioSample":
       "conformance scenarios \(root.path)/Tests/ConformanceTests/ScenarioSample --filter synthetic_base",
+    "swift run -c release aot conformance models Tests/ModelFormatsTests/Models":
+      "conformance models \(models) --filter plain",
+    "swift run -c release aot fuzz archives Tests/ModelFormatsTests/Models --cases 10000":
+      "fuzz archives \(models) --cases 20",
+    "swift run -c release aot show Tests/ModelFormatsTests/Models/classifier/classifier.pt2 --stage joint":
+      "show \(models)/classifier/classifier.pt2 --stage joint",
+    "swift run -c release aot train Tests/ModelFormatsTests/Models/classifier/classifier.pt2 "
+      + "--inputs Tests/ModelFormatsTests/Models/classifier/inputs.safetensors":
+      "train \(models)/classifier/classifier.pt2 --inputs \(models)/classifier/inputs.safetensors",
     "swift run -c release aot --help": "--help",
   ]
 
@@ -37,6 +47,7 @@ final class ReadmeTests: XCTestCase {
 
   private static let checkpoint = FileManager.default.temporaryDirectory
     .appending(path: "readme-\(UUID().uuidString).safetensors").path
+  private static let models = root.appending(path: "Tests/ModelFormatsTests/Models").path
 
   /// A text of some hundred bytes: this file's neighbour.
   private static let text = root.appending(path: "Package.swift").path
@@ -158,5 +169,21 @@ final class ReadmeTests: XCTestCase {
     for (compiled, eager) in zip(gradient, try eager.grad?.elements(as: Float.self) ?? []) {
       XCTAssertEqual(compiled, eager, accuracy: 1e-6)
     }
+  }
+
+  func testModelsFromPyTorch() throws {
+    let archive = URL(fileURLWithPath: "\(Self.models)/plain/plain.pt2")
+    let file = try SafetensorsFile(contentsOf: URL(fileURLWithPath: "\(Self.models)/plain/inputs.safetensors"))
+    let inputs = try file.names.sorted().map(file.tensor)
+    let checkpoint = FileManager.default.temporaryDirectory.appending(path: "\(UUID().uuidString).safetensors")
+    defer { try? FileManager.default.removeItem(at: checkpoint) }
+
+    let model = try ImportedModel(contentsOf: archive).compiled()
+    let loss = try model(inputs)[0]
+    try loss.backward()
+    for (name, tensor) in model.model.parameters.map({ ($0.name, $0.tensor) }) { print(name, tensor.grad!.shape) }
+    try SafetensorsFile.write(model.model.parameters.map { ($0.name, $0.tensor) }, to: checkpoint)
+
+    XCTAssertEqual(try SafetensorsFile(contentsOf: checkpoint).names.sorted(), ["layer.bias", "layer.weight"])
   }
 }

@@ -21,7 +21,8 @@ public struct ModelFacts {
   ///
   /// - Throws: `FactsError` naming the folder or file that cannot be read.
   public init(folder: URL, filter: String? = nil) throws {
-    let folders = try Self.folders(in: folder) + ((try? Self.folders(in: folder.appendingPathComponent("format"))) ?? [])
+    let folders =
+      try Self.folders(in: folder) + ((try? Self.folders(in: folder.appendingPathComponent("format"))) ?? [])
     entries = try folders.compactMap { folder in
       let isFormat = folder.deletingLastPathComponent().lastPathComponent == "format"
       let name = (isFormat ? "format/" : "") + folder.lastPathComponent
@@ -152,7 +153,8 @@ struct RecordedModel: Decodable {
     parameterCount = try object.decodeIfPresent(Int.self, forKey: .parameterCount)
     // Whole models have the histogram inside of what they say of the export.
     if object.contains(.export) {
-      operators = try object.nestedContainer(keyedBy: Key.self, forKey: .export).decode([String: Int].self, forKey: .ops)
+      operators = try object.nestedContainer(keyedBy: Key.self, forKey: .export).decode(
+        [String: Int].self, forKey: .ops)
     } else {
       operators = try object.decodeIfPresent([String: Int].self, forKey: .ops) ?? [:]
     }

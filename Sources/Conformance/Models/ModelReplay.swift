@@ -18,7 +18,9 @@ public struct ModelReplay {
   /// Replays every model, part by part; each result is given as it comes.
   public func run(_ report: (ReplayResult) -> Void) {
     for entry in facts.entries {
-      report(ReplayResult(id: "\(entry.name) file", operatorName: entry.name, outcome: outcome { try Self.checkFile(entry) }))
+      report(
+        ReplayResult(id: "\(entry.name) file", operatorName: entry.name, outcome: outcome { try Self.checkFile(entry) })
+      )
       for (mode, name) in [(ReplayMode.eager, "eager"), (.compiled(configuration), "compiled")] {
         for part in Self.parts(of: entry) {
           let outcome = outcome { try ModelSession(entry, mode).run(part) }

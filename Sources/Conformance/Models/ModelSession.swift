@@ -51,7 +51,9 @@ struct ModelSession {
   /// The tensors that a call gets, new ones each time: it may write to them.
   private func inputs(_ prefix: String) throws -> [Tensor] {
     try entry.tensors.names(after: prefix + "in/").sorted { ($0.count, $0) < ($1.count, $1) }.map { index in
-      guard let tensor = try entry.tensors["\(prefix)in/\(index)"] else { throw FactsError("there is no input \(index)") }
+      guard let tensor = try entry.tensors["\(prefix)in/\(index)"] else {
+        throw FactsError("there is no input \(index)")
+      }
       return try tensor.clone()
     }
   }
@@ -138,7 +140,8 @@ struct ModelSession {
       }
     }
     for parameter in model.parameters where try entry.tensors["sgd5/" + parameter.name] != nil {
-      try compare(parameter.tensor, with: "sgd5/" + parameter.name, training.deviation, "'\(parameter.name)' at the end")
+      try compare(
+        parameter.tensor, with: "sgd5/" + parameter.name, training.deviation, "'\(parameter.name)' at the end")
     }
     for buffer in model.buffers where try entry.tensors["sgd5_buffer/" + buffer.name] != nil {
       let subject = "buffer '\(buffer.name)' at the end"

@@ -32,7 +32,7 @@ public struct CompiledModel {
   }
 
   /// Runs the program on flat inputs; see `ImportedModel.run`.
-  public func run(_ inputs: [Value]) throws -> [Value] { 
+  public func run(_ inputs: [Value]) throws -> [Value] {
     try function(ProgramValues(inputs), model.stateTensors, decided(inputs)).values
   }
 

@@ -11,29 +11,48 @@ import TensorCore
 struct Decisions {
   /// The nodes, in order: none where there are no such places, or where finding out would do what the program does itself.
   let nodes: [NodeID]
+  private let branches: Set<NodeID>
   /// Gives what decides at each of them, and contains nothing else.
   private let finder: Interpreter?
 
   init(_ module: GraphModule) {
     let graph = module.graph
-    let found = graph.nodes.filter { Self.isDecision(graph[$0]) }
-    let deciding = found.map { Self.isBranch(graph[$0]) ? graph[$0].arguments[0] : .reference($0) }
-    var needed = Set(deciding.flatMap(\.references))
+    let found = graph.nodes.filter { Self.kind(of: graph[$0]) != nil }
+    // What is wanted of a branch is its predicate, of a loop how often it runs, of anything else what it gives.
+    var needed = Set(
+      found.flatMap { id in
+        switch Self.kind(of: graph[id]) {
+        case .branch: graph[id].arguments[0].references
+        case .loop: graph.inputs(of: id)
+        case .value, nil: [id]
+        }
+      })
     var open = Array(needed)
     while let id = open.popLast() {
       for input in graph.inputs(of: id) where needed.insert(input).inserted { open.append(input) }
     }
+    let loops = found.filter { Self.kind(of: graph[$0]) == .loop }
     // What is written, printed or drawn on the way happens once, when the program itself runs.
     let before = graph.nodes.prefix { $0 != found.last }
     let isRepeatable =
       before.allSatisfy { !Self.contains($0, of: module, where: Self.writes) }
-      && needed.allSatisfy { !Self.contains($0, of: module) { Self.writes($0) || !$0.isPure } }
+      && needed.union(loops).allSatisfy { !Self.contains($0, of: module) { Self.writes($0) || !$0.isPure } }
     guard isRepeatable, !found.isEmpty else {
-      (nodes, finder) = ([], nil)
+      (nodes, branches, finder) = ([], [], nil)
       return
     }
     nodes = found
+    branches = Set(found.filter { Self.kind(of: graph[$0]) == .branch })
     var part = module
+    let deciding = found.map { id -> GraphArgument in
+      switch Self.kind(of: graph[id]) {
+      case .branch: graph[id].arguments[0]
+      case .loop:
+        .reference(
+          part.graph.inserting(.before(id)) { $0.call(HigherOrderOperator.iterationCount, graph[id].arguments) })
+      case .value, nil: .reference(id)
+      }
+    }
     part.graph.setOutput(.tuple(deciding))
     for id in graph.nodes.reversed() where !needed.contains(id) && !graph[id].isPlaceholder && !graph[id].isOutput {
       // Only what is not needed either uses it, and is gone by now.
@@ -42,15 +61,19 @@ struct Decisions {
     finder = Interpreter(part)
   }
 
-  private static func isBranch(_ node: Node) -> Bool {
-    node.target is HigherOrderOperator && node.target?.name.base == "cond"
-  }
+  private enum Kind { case branch, loop, value }
 
-  private static func isDecision(_ node: Node) -> Bool {
-    if isBranch(node) { return true }
-    guard let target = node.target as? OperatorDefinition, target.traits.contains(.dataDependent) else { return false }
+  private static func kind(of node: Node) -> Kind? {
+    if node.target is HigherOrderOperator {
+      return switch node.target?.name.base {
+      case "cond": .branch
+      case "while_loop": .loop
+      default: nil
+      }
+    }
+    guard let target = node.target as? OperatorDefinition, target.traits.contains(.dataDependent) else { return nil }
     // A result that gradients flow from has to come from the captured program itself.
-    return target.derivative?.isEmpty ?? true
+    return target.derivative?.isEmpty ?? true ? .value : nil
   }
 
   /// Whether a node calls an operator such as that, itself or in a graph that it calls.
@@ -59,8 +82,11 @@ struct Decisions {
   ) -> Bool {
     guard let target = module.graph[id].target else { return false }
     guard target.traits.contains(.callsGraphs) else { return isSuch(target) }
-    return module.modules.values.contains { nested in
-      nested.graph.nodes.contains { contains($0, of: nested, where: isSuch) }
+    return module.graph.inputs(of: id).contains { input in
+      guard case .getAttribute(let path) = module.graph[input].kind, let nested = module.module(path) else {
+        return false
+      }
+      return nested.graph.nodes.contains { contains($0, of: nested, where: isSuch) }
     }
   }
 
@@ -73,10 +99,8 @@ struct Decisions {
   func find(_ inputs: [Value]) throws -> [Value] {
     guard let finder else { return [] }
     let values = try noGrad { try finder.run(inputs).elements ?? [] }
-    let graph = finder.module.graph
     return try zip(nodes, values).map { id, value in
-      // A branch is no node of the part that was run, unless another decision needs it.
-      guard let tensor = value.reference, !graph.contains(id) || Self.isBranch(graph[id]) else { return value }
+      guard branches.contains(id), let tensor = value.reference else { return value }
       return .bool(try tensor.item().doubleValue != 0)
     }
   }

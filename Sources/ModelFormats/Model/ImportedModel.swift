@@ -125,6 +125,9 @@ public final class ImportedModel {
   /// What each input has to be, for people: `f32[s17, 16]`, or the value of a constant one.
   public var inputDescriptions: [String] { check.names.indices.map(check.description) }
 
+  /// Inputs such as those that the program was exported with, flat: zeros of their sizes, and the constants.
+  public func exampleInputs() throws -> [Value] { try check.names.indices.map(check.example) }
+
   /// Runs the program on tensors; inputs that are constants need not be given.
   ///
   /// - Parameter tensors: The inputs that are tensors, flat.

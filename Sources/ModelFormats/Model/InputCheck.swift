@@ -1,4 +1,5 @@
 import GraphIR
+import Operators
 import TensorCore
 
 /// What a program was exported for: the types and sizes of its inputs, the values of its constant ones, the ranges and conditions
@@ -56,6 +57,22 @@ struct InputCheck {
   func constant(at position: Int) -> Value? {
     guard case .constant(let argument) = inputs[position].kind else { return nil }
     return argument.constantValue
+  }
+
+  /// An input such as the one that the program was exported with: zeros of its sizes, or the constant.
+  ///
+  /// - Throws: `ModelFormatError` with code `unsupported` where nothing is known of a size.
+  func example(at position: Int) throws -> Value {
+    switch inputs[position].kind {
+    case .constant(let argument): return argument.constantValue ?? .none
+    case .number(let size): return .int(SymInt(size?.example ?? 1))
+    case .tensor(let tensor):
+      let sizes = tensor.sizes.compactMap(\.example)
+      guard sizes.count == tensor.sizes.count else {
+        throw ModelFormatError(.unsupported, "no example is known of \(tensor)", argument: inputs[position].name)
+      }
+      return .reference(try Tensor.zeros(sizes, dtype: tensor.type.known()))
+    }
   }
 
   /// What is known of an input, for people: `f32[s17, 16]`, `3`.

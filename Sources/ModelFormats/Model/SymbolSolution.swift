@@ -13,7 +13,7 @@ struct SymbolSolution {
       guard number == size else {
         throw ModelFormatError(.invalidArgument, "\(place) is \(size); the program was exported for \(number)")
       }
-    case .expression(let expression, let text):
+    case .expression(let expression, let text, _):
       if case .call(.name("Symbol"), _) = expression, let name = expression.symbols.first, values[name] == nil {
         values[name] = size
       } else {

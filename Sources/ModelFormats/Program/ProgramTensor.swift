@@ -80,7 +80,8 @@ struct ProgramTensor {
 /// A size, stride or offset: a number, or an expression over symbols.
 enum ProgramSize {
   case known(Int)
-  case expression(PythonExpression, text: String)
+  /// With what it was in the example that the program was exported with; nil where only running tells.
+  case expression(PythonExpression, text: String, hint: Int?)
 
   init(_ json: JSONValue) throws(ModelFormatError) {
     let (tag, value) = try json.union("size")
@@ -89,7 +90,8 @@ enum ProgramSize {
     case "as_expr":
       let text = try value.required("expr_str").string("expr_str")
       do {
-        self = .expression(try PythonExpression(parsing: text), text: text)
+        let hint = try? value.optional("hint")?.optional("as_int")?.int("hint")
+        self = .expression(try PythonExpression(parsing: text), text: text, hint: hint)
       } catch {
         throw ModelFormatError(.malformed, "the size '\(text)' cannot be read: \(error)")
       }
@@ -97,10 +99,18 @@ enum ProgramSize {
     }
   }
 
+  /// The size in the example that the program was exported with; nil where only running tells.
+  var example: Int? {
+    switch self {
+    case .known(let value): value
+    case .expression(_, _, let hint): hint
+    }
+  }
+
   func known() throws(ModelFormatError) -> Int {
     switch self {
     case .known(let value): return value
-    case .expression(_, let text):
+    case .expression(_, let text, _):
       throw ModelFormatError(.unsupported, "the size '\(text)' of a weight or constant is symbolic")
     }
   }
@@ -111,9 +121,9 @@ extension ProgramSize: CustomStringConvertible {
   var description: String {
     switch self {
     case .known(let value): "\(value)"
-    case .expression(.call(.name("Symbol"), _), let text):
+    case .expression(.call(.name("Symbol"), _), let text, _):
       text.split(separator: "'").dropFirst().first.map(String.init) ?? text
-    case .expression(_, let text): text
+    case .expression(_, let text, _): text
     }
   }
 }

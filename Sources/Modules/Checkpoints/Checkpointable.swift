@@ -1,4 +1,5 @@
 import AOTAutograd
+import ModelFormats
 
 /// Something that can go on from a state that was saved: modules, optimizers, schedules, training steps, generators, and types of
 /// your own.
@@ -18,6 +19,16 @@ extension Module: Checkpointable {
 
   public func restoration(from state: StateDict) throws -> () throws -> Void {
     try state.restoration(into: stateDict.entries, of: "\(type(of: self))")
+  }
+}
+
+extension ImportedModel: Checkpointable {
+  public var checkpointState: StateDict {
+    get throws { try StateDict((parameters + buffers).map { Modules.NamedTensor($0.name, $0.tensor) }) }
+  }
+
+  public func restoration(from state: StateDict) throws -> () throws -> Void {
+    try state.restoration(into: checkpointState.entries, of: "the model '\(name)'")
   }
 }
 

@@ -70,8 +70,10 @@ enum TrainDigits {
     let accuracy = try training.accuracy(on: testImages)
     console.print(String(format: "test accuracy %.2f %% of %d images", 100 * accuracy, testImages.count))
 
-    let stages = arguments[TrainOptions.eager] ? nil : try training.stepStages(batch: images.selecting(0..<size))
-    let report = TrainingReport(stages: stages, times: times)
+    let functions =
+      arguments[TrainOptions.eager]
+      ? [] : [("step", try training.stepStages(batch: images.selecting(0..<size)))]
+    let report = TrainingReport(functions: functions, times: times)
     console.print("\n" + report.text)
     if arguments[TrainOptions.json] {
       var line = JSONLine()

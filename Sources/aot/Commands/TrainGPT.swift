@@ -67,7 +67,8 @@ enum TrainGPT {
       console.print("\n…\(prompt)▸\(continuation)…")
     }
 
-    let report = TrainingReport(stages: arguments[TrainOptions.eager] ? nil : try training.stepStages(), times: times)
+    let report = TrainingReport(
+      functions: arguments[TrainOptions.eager] ? [] : [("step", try training.stepStages())], times: times)
     console.print("\n" + report.text)
     if arguments[TrainOptions.json] {
       var line = JSONLine()
