@@ -29,13 +29,11 @@ final class ResumeTests: XCTestCase {
   }
 
   func testDigitsGoOnBitForBit() throws {
-    for mode in ["", " --eager"] {
-      let train = "train digits --batch 1024\(mode) --checkpoint"
-      try run("\(train) \(path("whole")) --epochs 3")
-      try run("\(train) \(path("parts")) --epochs 1")
-      try run("\(train) \(path("parts")) --epochs 3 --resume --seed 9")
-      try assertSame("whole", "parts")
-    }
+    let train = "train digits --batch 1024 --checkpoint"
+    try run("\(train) \(path("whole")) --epochs 2")
+    try run("\(train) \(path("parts")) --epochs 1")
+    try run("\(train) \(path("parts")) --epochs 2 --resume --seed 9")
+    try assertSame("whole", "parts")
   }
 
   func testGPTGoesOnBitForBit() throws {
@@ -81,7 +79,7 @@ final class ResumeTests: XCTestCase {
     try run("train digits --batch 1024 --epochs 1 --checkpoint \(path("digits"))")
     let file = URL(fileURLWithPath: path("digits"))
     var epochs = 1
-    for round in 0..<6 {
+    for round in 0..<4 {
       let process = Process()
       process.executableURL = binary
       process.arguments = [

@@ -12,7 +12,7 @@ enum Show {
   static let program = Option.flag("program", "of an archive, the program as the file has it")
   static let inputs = Option(
     "inputs", .optionalText("FILE"), default: nil,
-    "of an archive, safetensors to compile it for (default: zeros of the sizes it was exported with)")
+    "of an archive, what to compile it for (default: zeros)")
   static let model = Option("model", .choice, default: TrainDigits.ModelName.mlp, "which model of digits")
   static let part = Option(
     "part", .choice, default: ExampleFunctions.Part.loss, "the loss, or the whole step of training")
