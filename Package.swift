@@ -20,13 +20,17 @@ let kernels = ["TensorCore", "LoopIR", "CPUBackend"]
 let library = kernels + ["GraphIR", "Operators"]
 let artifacts = library + ["EagerAutograd", "AOTArtifacts"]
 let stages = ["Capture", "Functionalization", "JointTracing", "Partitioning", "RuntimeWrappers"]
-let everything = artifacts + stages + ["AOTAutograd", "AOTAutogradTesting", "Conformance"]
+let everything =
+  artifacts + stages + ["AOTAutograd", "ModelFormats", "Modules", "AOTAutogradTesting", "Conformance"]
 
 let package = Package(
   name: "AOTAutograd",
   platforms: [.macOS(.v15)],
   products: [
     .library(name: "AOTAutograd", targets: ["AOTAutograd"]),
+    .library(name: "ModelFormats", targets: ["ModelFormats"]),
+    // Apart from the compiler, whose users may bring a Linear or a Module of their own; it re-exports AOTAutograd.
+    .library(name: "Modules", targets: ["Modules"]),
     .library(name: "AOTAutogradTesting", targets: ["AOTAutogradTesting"]),
     .executable(name: "aot", targets: ["aot"]),
   ],
@@ -40,8 +44,11 @@ let package = Package(
     layer("AOTArtifacts", imports: library + ["EagerAutograd"]),
   ] + stages.map { layer($0, imports: artifacts) } + [
     layer("AOTAutograd", imports: artifacts + stages),
+    layer("ModelFormats", imports: library + ["EagerAutograd", "Capture", "AOTAutograd"]),
+    layer("Modules", imports: ["AOTAutograd", "ModelFormats"]),
     layer("AOTAutogradTesting", imports: artifacts + stages + ["AOTAutograd"]),
-    layer("Conformance", imports: library + ["EagerAutograd", "AOTAutograd", "AOTAutogradTesting"]),
+    layer(
+      "Conformance", imports: library + ["EagerAutograd", "AOTAutograd", "ModelFormats", "AOTAutogradTesting"]),
     .executableTarget(
       name: "aot", dependencies: everything.map { .init(stringLiteral: $0) }, exclude: ["Data/embed.swift"],
       swiftSettings: settings),
@@ -52,6 +59,12 @@ let package = Package(
     tests("EagerAutogradTests", of: library + ["EagerAutograd", "AOTAutogradTesting"]),
     tests("StageTests", of: artifacts + stages),
     tests("AOTAutogradTests", of: everything),
+    tests(
+      "ModelFormatsTests", of: library + ["EagerAutograd", "AOTAutograd", "ModelFormats", "Modules"],
+      exclude: ["Models", "models.py"]),
+    tests(
+      "ModulesTests", of: ["AOTAutograd", "ModelFormats", "Modules", "AOTAutogradTesting"],
+      exclude: ["Facts", "module_facts.py"]),
     tests(
       "ConformanceTests", of: everything, exclude: ["Sample", "sample.py", "ScenarioSample", "scenario_sample.py"]),
     tests("CommandLineTests", of: everything + ["aot"]),

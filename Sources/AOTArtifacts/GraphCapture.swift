@@ -12,6 +12,8 @@ public struct AOTGraphCapture {
   public var inputPositions: [Int]
   /// The tensors that the closure uses without getting them as arguments, in order of first use: hidden inputs.
   public var closedOver: [Tensor]
+  /// What the closure read of `Guarded` variables: the graph holds only while these are as they were.
+  public var guardedReads: [GuardedRead]
   public var signature: InputSignature
   /// Per placeholder: what autograd knows of the tensor.
   public var inputs: [InputFacts]
@@ -99,12 +101,13 @@ public struct AOTGraphCapture {
   }
 
   public init(
-    module: GraphModule, inputPositions: [Int], closedOver: [Tensor], signature: InputSignature, inputs: [InputFacts],
-    outputs: [OutputFacts], gradModeAfter: Bool?
+    module: GraphModule, inputPositions: [Int], closedOver: [Tensor], guardedReads: [GuardedRead] = [],
+    signature: InputSignature, inputs: [InputFacts], outputs: [OutputFacts], gradModeAfter: Bool?
   ) {
     self.module = module
     self.inputPositions = inputPositions
     self.closedOver = closedOver
+    self.guardedReads = guardedReads
     self.signature = signature
     self.inputs = inputs
     self.outputs = outputs

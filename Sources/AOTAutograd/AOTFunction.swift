@@ -13,7 +13,7 @@ import TensorCore
 /// The compiled function does what the closure does eagerly: values, aliasing, mutation, gradients, errors. Tensors that the
 /// closure captures are read anew at each call, and gradients reach them: the very tensors that it used at the first call with a
 /// signature, whatever tensor a captured variable, property or `grad` holds by then. Other captured values are taken as
-/// constants: what changes between calls has to be an argument.
+/// constants: what changes between calls has to be an argument, or in a `Guarded` variable.
 ///
 /// - Parameters:
 ///   - configuration: Compilers and partitioner.

@@ -161,8 +161,9 @@ private final class CaptureSession {
     try tracer.output(.tuple(outputs), descriptors: outputs.indices.map { .output($0) })
     let module = GraphModule(tracer.graph, attributes: attributes)
     return AOTGraphCapture(
-      module: module, inputPositions: inputPositions, closedOver: closedOver, signature: signature,
-      inputs: try inputs.map(facts), outputs: try outputs.map(facts), gradModeAfter: gradModeAfter)
+      module: module, inputPositions: inputPositions, closedOver: closedOver, guardedReads: tracer.guardedReads,
+      signature: signature, inputs: try inputs.map(facts), outputs: try outputs.map(facts),
+      gradModeAfter: gradModeAfter)
   }
 
   private func facts(_ input: (real: Tensor, twin: Tensor)) throws -> AOTGraphCapture.InputFacts {

@@ -13,6 +13,7 @@ final class BackwardRecorder: DispatchMode {
 
   func lift(_ tensor: Tensor) throws -> Tensor { try tracer.lift(tensor) }
   func refuse(_ error: any Error) { tracer.refuse(error) }
+  func depend(on read: GuardedRead) { tracer.depend(on: read) }
 
   func dispatch(_ call: OperatorCall) throws -> Value {
     var current = call

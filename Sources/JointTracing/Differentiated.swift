@@ -28,8 +28,8 @@ extension FunctionalGraph {
     var sweep = ReverseSweep(tracer, flow: flow)
     var differentiableOutputs: [Int] = []
     for (index, output) in outputs.enumerated() {
-      guard let node = output.reference, let value = tracer.graph[metadata: node].tensor,
-        flow.requiresGrad(node), isDifferentiable(descriptors[index])
+      guard let node = differentiableNode(output, descriptors[index], flow),
+        let value = tracer.graph[metadata: node].tensor
       else { continue }
       differentiableOutputs.append(index)
       let descriptor = Descriptor.tangent(of: descriptors[index])
@@ -66,6 +66,24 @@ extension FunctionalGraph {
     joint.module.graph.keepOverwrittenPrimals(overwritten.map(\.0))
     try JointPasses.pipeline.run(on: &joint.module)
     return joint
+  }
+
+  /// Whether a gradient can flow from an output to an input: where none can, the joint graph would be the forward one.
+  public var isDifferentiable: Bool {
+    let graph = module.graph
+    let flow = GradientFlow(graph, placeholders: meta.inputs.map(\.requiresGrad))
+    return (graph.result.elements ?? []).enumerated().contains { index, output in
+      let isDescribed = graph.outputDescriptors.indices.contains(index)
+      return differentiableNode(output, isDescribed ? graph.outputDescriptors[index] : .output(index), flow) != nil
+    }
+  }
+
+  /// The node of an output through which a gradient can reach an input; nil of any other.
+  private func differentiableNode(
+    _ output: GraphArgument, _ descriptor: Descriptor, _ flow: GradientFlow
+  ) -> NodeID? {
+    guard let node = output.reference, flow.requiresGrad(node), isDifferentiable(descriptor) else { return nil }
+    return node
   }
 
   /// Whether eager autograd would give an output a history. The meta data does not say for bases of outputs and for inputs.

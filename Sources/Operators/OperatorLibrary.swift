@@ -24,7 +24,8 @@ public enum OperatorLibrary {
     crossProducts, differences,
     adaptiveMaxPooling, edgePadding, upsampling, gridSampling, patches, channelShuffles,
     logarithms, equality, exponentialUnits, shrinkActivations, gatedActivations, binaryLosses, rankingLosses,
-    distributionLosses, distances, pairDistances, effects,
+    distributionLosses, distances, pairDistances, effects, scalarAssertions,
+    weightNorms, marginLosses, affineGrids, shorthands, maxUnpooling, embeddingRenormalizations,
   ]
 
   /// The operator of a full name, such as `aten.add.Tensor`.

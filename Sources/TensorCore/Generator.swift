@@ -27,6 +27,14 @@ public final class Generator: Sendable {
     state.withLock { $0 = State(key: seed, counter: 0, seedCount: $0.seedCount + 1) }
   }
 
+  /// The seed and how many numbers have been given: all that decides what comes.
+  package var position: (key: UInt64, counter: UInt64) { state.withLock { ($0.key, $0.counter) } }
+
+  /// Goes on as a generator at that position would.
+  package func move(to position: (key: UInt64, counter: UInt64)) {
+    state.withLock { $0 = State(key: position.key, counter: position.counter, seedCount: $0.seedCount + 1) }
+  }
+
   /// A generator that gives the numbers which this one will give.
   package func copy() -> Generator {
     let state = state.withLock { $0 }

@@ -1,4 +1,4 @@
-import AOTAutograd
+import Modules
 import XCTest
 
 @testable import aot
@@ -41,11 +41,26 @@ final class CoreCompilerTests: XCTestCase {
     }
   }
 
+  func testGPTHasTheSameGradients() throws {
+    let gpt = try Generator(seed: 3).use { try GPT(GPT.Size(context: 5, width: 8, headCount: 2, layerCount: 2)) }
+    let input = try Tensor([1, 2, 3, 4, 5, 6, 7, 8, 9, 10] as [Int64], shape: [2, 5])
+    func gradients(_ configuration: AOTConfiguration) throws -> [[Float]] {
+      let loss = aotModule(gpt, configuration: configuration) { (gpt: GPT, input: Tensor) in try gpt.loss(input, input)
+      }
+      try loss(input).backward()
+      defer { gpt.zeroGrad() }
+      return try gpt.parameters.map { try XCTUnwrap($0.grad).elements(as: Float.self) }
+    }
+    for (plain, core) in zip(try gradients(AOTConfiguration(compiler: .none)), try gradients(configuration)) {
+      for (plain, core) in zip(plain, core) { XCTAssertEqual(plain, core, accuracy: 1e-5) }
+    }
+  }
+
   func testJointGraphsAreCoreAndStaySo() throws {
     for stages in [
-      try ExampleFunctions.digits(.mlp, AOTConfiguration(decompositions: .coreATen)),
-      try ExampleFunctions.digits(.convnet, AOTConfiguration(decompositions: .coreATen)),
-      try ExampleFunctions.gpt(AOTConfiguration(decompositions: .coreATen)),
+      try ExampleFunctions.digits(.mlp, .loss, AOTConfiguration(decompositions: .coreATen)),
+      try ExampleFunctions.digits(.convnet, .loss, AOTConfiguration(decompositions: .coreATen)),
+      try ExampleFunctions.gpt(.loss, AOTConfiguration(decompositions: .coreATen)),
     ] {
       let joint = try XCTUnwrap(stages.joint)
       let others = joint.nodes.compactMap { joint[$0].target }.filter {

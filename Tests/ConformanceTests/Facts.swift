@@ -14,6 +14,12 @@ enum Facts {
   /// A part of it that comes with the tests, written by `scenario_sample.py`: a few of every family.
   static let scenarioSample = tests.appendingPathComponent("ScenarioSample")
 
+  /// The full set of exported models; nil where there is none.
+  static let models = beside("models/README.md")
+
+  /// Small ones that come with the tests of model formats, written by `models.py` there.
+  static let modelSample = tests.deletingLastPathComponent().appendingPathComponent("ModelFormatsTests/Models")
+
   private static let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
 
   /// The folder of a file of the full set.

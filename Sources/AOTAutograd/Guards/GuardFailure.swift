@@ -22,6 +22,8 @@ public struct GuardFailure: Hashable, Sendable, CustomStringConvertible {
     /// Numbers, strings and settings, or how tensors are nested.
     case constants = "what is no tensor"
     case tensorCount = "number of tensors"
+    /// What a `Guarded` variable holds.
+    case variable = "value"
   }
 
   public enum Subject: Hashable, Sendable {
@@ -30,6 +32,8 @@ public struct GuardFailure: Hashable, Sendable, CustomStringConvertible {
     case argument(Int, path: String)
     /// A tensor that the closure captured, in order of first use.
     case captured(Int)
+    /// A `Guarded` variable that the closure read.
+    case variable(String)
   }
 
   public var subject: Subject
@@ -51,6 +55,7 @@ extension GuardFailure.Subject: CustomStringConvertible {
     case .call: "the call"
     case .argument(let position, let path): "argument \(position)\(path)"
     case .captured(let number): "captured tensor \(number)"
+    case .variable(let name): name
     }
   }
 }

@@ -58,17 +58,14 @@ final class GuardTable<Output>: Sendable {
   private func find(_ tensors: [Tensor], _ constants: [Constant]) -> CompiledEntry<Output>? {
     let context = DispatchContext.current
     let known = entries.withLock { $0 }
-    return known.first { $0.guarding.accepts(tensors, $0.closedOver, constants: constants, context: context) }
+    return known.first { $0.accepts(tensors, constants, context: context) }
   }
 
   /// Why a call fits none of the entries.
   private func failures(
     of known: [CompiledEntry<Output>], _ tensors: [Tensor], _ constants: [Constant], _ names: [GuardFailure.Subject]
   ) -> [[GuardFailure]] {
-    known.map { entry in
-      let called = EntryGuard(tensors + entry.closedOver, constants: constants, context: .current)
-      return entry.guarding.failures(of: called, naming: names)
-    }
+    known.map { $0.failures(tensors, constants, naming: names) }
   }
 
   private func tooManyEntries(

@@ -85,6 +85,7 @@ struct CompilationPipeline {
     _ functional: FunctionalGraph, hooks: SavedTensorHooks?,
     failures: (ViewAndMutationMeta.Result) -> AutogradError?, _ clock: inout PhaseClock
   ) throws -> CompiledJoint? {
+    guard functional.isDifferentiable else { return nil }
     var joint = try clock.measure(.differentiate) { try functional.differentiated() }
     if joint.differentiableOutputs.isEmpty { return nil }
     joint.module = try decomposed(joint.module)

@@ -14,6 +14,11 @@ struct TextScanner {
     bytes = Array(text.utf8)
   }
 
+  init(_ bytes: [UInt8], at position: Int) {
+    self.bytes = bytes
+    self.position = position
+  }
+
   var isAtEnd: Bool { position >= bytes.count }
 
   /// The byte here, or zero at the end.

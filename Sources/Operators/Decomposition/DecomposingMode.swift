@@ -17,6 +17,7 @@ final class DecomposingMode: DispatchMode {
 
   func lift(_ tensor: Tensor) throws -> Tensor { try tracer.lift(tensor) }
   func refuse(_ error: any Error) { tracer.refuse(error) }
+  func depend(on read: GuardedRead) { tracer.depend(on: read) }
 
   func dispatch(_ call: OperatorCall) throws -> Value {
     let call = try stream?.keyed(call) ?? call

@@ -151,8 +151,8 @@ extension DType {
 
 extension Argument {
   /// A list of integers, or none.
-  init(_ values: [Int]?) { self = values.map { .list($0.map { .int(SymInt($0)) }) } ?? .none }
+  package init(_ values: [Int]?) { self = values.map { .list($0.map { .int(SymInt($0)) }) } ?? .none }
   init(_ values: [SymInt]) { self = .list(values.map { .int($0) }) }
   init(_ dtype: DType?) { self = dtype.map { .dtype($0) } ?? .none }
-  init(_ value: Int) { self = .int(SymInt(value)) }
+  package init(_ value: Int) { self = .int(SymInt(value)) }
 }

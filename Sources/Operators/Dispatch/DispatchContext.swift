@@ -73,6 +73,9 @@ public protocol DispatchMode: AnyObject {
 
   /// Makes the captured function fail with this error when it ends: for uses that cannot be captured in places that cannot throw.
   func refuse(_ error: any Error)
+
+  /// Notes that the captured function read a variable, and holds only while that is as it was.
+  func depend(on read: GuardedRead)
 }
 
 /// Keeps what autograd saves for the backward pass in a way of its own: by a recipe, say, in place of the memory.

@@ -1,4 +1,5 @@
 import GraphIR
+import TensorCore
 
 #if canImport(Runtime)
   import Runtime
@@ -16,7 +17,7 @@ public enum SourceLocator {
       if #available(macOS 26.0, *), let images = Self.images as? ImageMap,
         let backtrace = try? Backtrace.capture(algorithm: .fast, limit: 32, offset: 1, top: 0, images: images)
       {
-        return SourceLocation { userFrame(of: backtrace) ?? (fallback?.file ?? "", fallback?.line ?? 0) }
+        return SourceLocation { knownFrame(of: backtrace) ?? (fallback?.file ?? "", fallback?.line ?? 0) }
       }
     #endif
     return fallback
@@ -25,6 +26,19 @@ public enum SourceLocator {
   #if canImport(Runtime)
     private static let images: (any Sendable)? =
       if #available(macOS 26.0, *) { ImageMap.capture() } else { nil }
+
+    /// What was found for call stacks, by their addresses: the layers of a model often are made by one line, and looking
+    /// lines up takes longer than all else.
+    private static let found = Locked<[String: (file: String, line: Int)?]>([:])
+
+    @available(macOS 26.0, *)
+    private static func knownFrame(of backtrace: Backtrace) -> (file: String, line: Int)? {
+      let addresses = backtrace.frames.map { "\($0)" }.joined(separator: " ")
+      if let frame = found.withLock({ $0[addresses] }) { return frame }
+      let frame = userFrame(of: backtrace)
+      found.withLock { $0[addresses] = .some(frame) }
+      return frame
+    }
 
     /// The innermost frame that has a line and is not in the library's own sources.
     @available(macOS 26.0, *)
@@ -49,7 +63,7 @@ public enum SourceLocator {
     private static let sources = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/"
     private static let libraryTargets = [
       "TensorCore", "GraphIR", "Operators", "EagerAutograd", "AOTArtifacts", "Capture", "RuntimeWrappers",
-      "AOTAutograd",
+      "AOTAutograd", "Modules",
     ]
   #endif
 }

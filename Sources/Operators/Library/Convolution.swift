@@ -5,7 +5,7 @@ import TensorCore
 // Convolution over one to three spatial dimensions, as a product with a matrix of windows.
 extension OperatorLibrary {
   static let convolutions = [
-    convolution, convolutionBackward, conv1d, conv2d, conv3d, conv1dPadding, conv2dPadding,
+    convolution, convolutionBackward, conv1d, conv2d, conv3d, conv1dPadding, conv2dPadding, conv3dPadding,
     convTranspose1d, convTranspose2d, convTranspose3d,
   ]
 

@@ -33,6 +33,12 @@ extension OperatorLibrary {
     SymInt[2] dilation=[1, 1], SymInt groups=1) -> Tensor
     """, rank: 2)
 
+  public static let conv3dPadding = convolving(
+    """
+    conv3d.padding(Tensor input, Tensor weight, Tensor? bias=None, SymInt[3] stride=[1, 1, 1], str padding="valid", \
+    SymInt[3] dilation=[1, 1, 1], SymInt groups=1) -> Tensor
+    """, rank: 3)
+
   public static let convTranspose1d = convolvingTransposed(
     """
     conv_transpose1d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[1] stride=[1], SymInt[1] padding=[0], \

@@ -14,6 +14,7 @@ extension OperatorLibrary {
     .derivative(of: "self", saving: ["other"]) { try $0.gradient / $0["other"] }
     .derivative(of: "other", saving: ["self", "other"]) { try divisorGradient($0) }
     .inPlaceVariant()
+    .outVariant()
 
   public static let divScalar = binary(
     "div.Scalar(Tensor self, Scalar other) -> Tensor", operands: ["self", "other"], promotion: .intToFloat

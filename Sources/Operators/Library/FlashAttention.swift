@@ -30,6 +30,11 @@ extension OperatorLibrary {
         lowering.multiply(weights, lowering.value, to: results[0], &builder)
       })
   )
+  .decomposition { call in
+    let terms = try AttentionTerms(call, queryAt: 0, causalAt: 4, maskAt: 5)
+    let output = try terms.output.converted(to: call.tensor(0).dtype)
+    return .tuple([.reference(output), .reference(try terms.logSumExp)])
+  }
   .derivative(
     of: "query", "key", "value", saving: ["query", "key", "value", "attn_mask", "result", "result1"]
   ) { d -> [Value] in
@@ -84,6 +89,11 @@ extension OperatorLibrary {
         lowering.multiplySummingGroups(scores, lowering.query, to: results[1], &builder)
       })
   )
+  .decomposition { call in
+    let gradients = try AttentionGradients(call, queryAt: 1, causalAt: 7, maskAt: 8, gradient: call.tensor(0)).first
+    let dtype = try call.tensor(1).dtype
+    return .tuple(try gradients.map { .reference(try $0.converted(to: dtype)) })
+  }
   .derivative(
     of: "grad_out", "query", "key", "value", "attn_mask",
     saving: ["grad_out", "query", "key", "value", "attn_mask"]

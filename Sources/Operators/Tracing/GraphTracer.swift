@@ -14,6 +14,8 @@ public final class GraphTracer: DispatchMode {
 
   /// The first thing done while recording that a graph cannot express.
   public private(set) var refusal: (any Error)?
+  /// What was read of variables while recording, once per variable.
+  public private(set) var guardedReads: [GuardedRead] = []
 
   private var lastPlaceholder: NodeID?
   private var nodes: [ObjectIdentifier: NodeID] = [:]
@@ -182,6 +184,10 @@ public final class GraphTracer: DispatchMode {
   }
 
   public func refuse(_ error: any Error) { refusal = refusal ?? error }
+
+  public func depend(on read: GuardedRead) {
+    if !guardedReads.contains(where: { $0.variable === read.variable }) { guardedReads.append(read) }
+  }
 
   private func bind(_ result: Value, to node: NodeID, _ metadata: NodeMetadata) {
     switch result {

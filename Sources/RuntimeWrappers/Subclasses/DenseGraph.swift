@@ -139,6 +139,7 @@ private final class UnwrappingMode: DispatchMode {
 
   func lift(_ tensor: Tensor) throws -> Tensor { try tracer.lift(tensor) }
   func refuse(_ error: any Error) { tracer.refuse(error) }
+  func depend(on read: GuardedRead) { tracer.depend(on: read) }
 
   func dispatch(_ call: OperatorCall) throws -> Value {
     call.contains { $0.subclass != nil } ? try Dispatcher.execute(call) : try tracer.dispatch(call)

@@ -4,11 +4,13 @@ import AOTAutograd
 enum CompileBenchmark {
   static func run(isQuick: Bool) throws -> [BenchmarkResult] {
     var functions: [(name: String, compile: () throws -> AOTStages)] = [
-      ("digits", { try ExampleFunctions.digits(.mlp) })
+      ("digits", { try ExampleFunctions.digits(.mlp) }),
+      ("digitsStep", { try ExampleFunctions.digits(.mlp, .step) }),
     ]
     if !isQuick {
       functions.append(("convnet", { try ExampleFunctions.digits(.convnet) }))
       functions.append(("gpt", { try ExampleFunctions.gpt() }))
+      functions.append(("gptStep", { try ExampleFunctions.gpt(.step) }))
     }
     return try functions.flatMap { name, compile in
       let cold = try compile()

@@ -28,7 +28,8 @@ enum ArgumentParser {
     var command = root
     while case .group(let commands, let standard) = command.body {
       guard let word = rest.first, !isHelp(word), word != "help" else { return .help(command, path: path) }
-      let implied = word.hasPrefix("-") ? standard : nil
+      // A file's name is no command's.
+      let implied = word.hasPrefix("-") || word.contains(".") ? standard : nil
       if implied == nil { rest.removeFirst() }
       guard let next = commands.first(where: { $0.name == implied ?? word }) else {
         let kind = word.hasPrefix("-") ? "option" : "command"

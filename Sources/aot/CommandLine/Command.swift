@@ -8,7 +8,7 @@ struct Command: Sendable {
   let body: Body
 
   enum Body: Sendable {
-    /// The one named `standard` is meant where options come without a name.
+    /// The one named `standard` is meant where options or a file come without a name.
     case group([Command], standard: String?)
     case action(Action)
   }

@@ -14,6 +14,7 @@ enum ConformanceCommand {
 
   static let scenario = Option(
     "filter", .optionalText("NAME"), default: nil, "only scenarios whose name contains this")
+  static let modelName = Option("filter", .optionalText("NAME"), default: nil, "only models whose name contains this")
   static let backend = Option("backend", .choice, default: BackendName.cpu, "what compiles graphs")
   static let json = Option.flag("json", "print failures and skipped cases as lines of JSON")
 
@@ -39,6 +40,15 @@ enum ConformanceCommand {
           """,
         operands: [folder.parameter], options: [scenario.parameter, backend.parameter, json.parameter],
         run: replayScenarios),
+      .action(
+        "models", "Replays models that torch.export wrote",
+        discussion: """
+          Reads each model, runs it eagerly and compiled, and compares results, every gradient, buffers, inputs that it writes
+          to, and training steps, at every recorded batch size. Prints every part that fails, with the field, what was
+          expected and what came, and last how many passed. The exit code is 1 where one failed.
+          """,
+        operands: [folder.parameter], options: [modelName.parameter, backend.parameter, json.parameter],
+        run: replayModels),
     ])
 
   private static func replayOperators(_ arguments: ParsedArguments, _ console: Console) throws {
@@ -56,15 +66,26 @@ enum ConformanceCommand {
   }
 
   private static func replayScenarios(_ arguments: ParsedArguments, _ console: Console) throws {
-    let compiler: AOTConfiguration.Compiler
+    let facts = try ScenarioFacts(folder: URL(fileURLWithPath: arguments[folder]), filter: arguments[scenario])
+    let configuration = try configuration(arguments)
+    let printer = ReplayPrinter(console, asJSON: arguments[json])
+    ScenarioReplay(facts, configuration: configuration).run(printer.add)
+    try printer.finish()
+  }
+
+  private static func replayModels(_ arguments: ParsedArguments, _ console: Console) throws {
+    let facts = try ModelFacts(folder: URL(fileURLWithPath: arguments[folder]), filter: arguments[modelName])
+    let configuration = try configuration(arguments)
+    let printer = ReplayPrinter(console, asJSON: arguments[json])
+    ModelReplay(facts, configuration: configuration).run(printer.add)
+    try printer.finish()
+  }
+
+  private static func configuration(_ arguments: ParsedArguments) throws -> AOTConfiguration {
     switch arguments[backend] {
-    case .interpret: compiler = .interpret
-    case .cpu: compiler = .cpu
+    case .interpret: AOTConfiguration(compiler: .interpret)
+    case .cpu: AOTConfiguration(compiler: .cpu)
     case .cuda: throw DataError(description: "there is no CUDA backend yet: give --backend interpret or cpu")
     }
-    let facts = try ScenarioFacts(folder: URL(fileURLWithPath: arguments[folder]), filter: arguments[scenario])
-    let printer = ReplayPrinter(console, asJSON: arguments[json])
-    ScenarioReplay(facts, configuration: AOTConfiguration(compiler: compiler)).run(printer.add)
-    try printer.finish()
   }
 }

@@ -1,11 +1,13 @@
 import AOTAutograd
 import Conformance
 import Foundation
+import ModelFormats
 
 /// `aot fuzz`
 enum Fuzz {
   enum Backend: String, CaseIterable { case cpu, interpret }
 
+  static let folder = Operand(.text("DIR"), "a folder of small .pt2 archives and safetensors files")
   static let cases = Option("cases", .integer(), default: 10_000, "how many to try")
   static let seed = Option("seed", .integer(atLeast: 0), default: 0, "decides all cases, together with their numbers")
   static let first = Option("case", .integer(atLeast: 0), default: 0, "the number of the first case")
@@ -35,6 +37,13 @@ enum Fuzz {
           begin as the stages of the digits training.
           """,
         options: [cases.parameter, seed.parameter], run: fuzzText),
+      .action(
+        "archives", "Damages models and files of tensors at random and reads them",
+        discussion: """
+          Every file must be read or refused by an error, in a bounded time and memory. The files begin as the .pt2 archives
+          and safetensors files in a folder and the folders in it.
+          """,
+        operands: [folder.parameter], options: [cases.parameter, seed.parameter, first.parameter], run: fuzzArchives),
     ])
 
   private static func fuzzFunctions(_ arguments: ParsedArguments, _ console: Console) throws {
@@ -64,6 +73,26 @@ enum Fuzz {
     console.print("\(report.parsed) read, \(report.refused) refused, \(report.unstable.count) that did not read back")
     if let first = report.unstable.first {
       throw DataError(description: "this text reads, but its print does not read back as itself:\n\(first)")
+    }
+  }
+
+  private static func fuzzArchives(_ arguments: ParsedArguments, _ console: Console) throws {
+    let files = try TextData.files(inFolder: arguments[folder], extensions: ["pt2", "safetensors"])
+    let fuzzer = try ArchiveFuzzer(files, seed: UInt64(arguments[seed]))
+    let numbers = arguments[first]..<arguments[first] + arguments[cases]
+    var bar = ProgressBar(total: numbers.count, on: console)
+    let before = ProcessMemory.peakByteCount
+    let report = fuzzer.run(numbers) { number, report in
+      if number % 100 == 0 { bar.update(number - numbers.lowerBound, "\(report.read) read, \(report.refused) refused") }
+    }
+    let slowest = report.slowest
+    console.print(
+      "\(report.read) read, \(report.ran) of them ran, \(report.refused) refused; slowest \(slowest.duration) "
+        + "(case \(slowest.number)), memory grew by \((ProcessMemory.peakByteCount - before) / 1_000_000) MB")
+    // A program's JSON may take 64 times its bytes; all else stands on the file.
+    let bound = 64 * (files.map(\.count).max() ?? 0) + 256_000_000
+    guard slowest.duration < .seconds(10), ProcessMemory.peakByteCount - before < bound else {
+      throw DataError(description: "a case took more than 10 s, or memory grew by more than \(bound) bytes")
     }
   }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Modules
 
 /// `aot train digits`
 enum TrainDigits {
@@ -39,15 +40,19 @@ enum TrainDigits {
     let training = try DigitsTraining(
       type, seed: arguments[TrainOptions.seed], rate: arguments[rate], momentum: arguments[momentum],
       configuration: TrainOptions.configuration(arguments))
+    let file = try TrainOptions.file(arguments)
+    if arguments[TrainOptions.resume], let file { try training.checkpoint.restore(from: file) }
+    let firstEpoch = training.progress.completedCount
+    guard firstEpoch <= arguments[epochs] else {
+      throw DataError(description: "the checkpoint is of \(firstEpoch) epochs, more than \(arguments[epochs])")
+    }
     console.print("\(arguments[model].rawValue): \(training.model.parameterCount) parameters")
 
-    var order = SeededRandom(seed: arguments[TrainOptions.seed] + 1)
     var times = StepTimes()
-    var progress = ProgressBar(total: arguments[epochs] * (images.count / size), on: console)
-    var epochLoss = 0.0
-    for _ in 0..<arguments[epochs] {
+    var progress = ProgressBar(total: (arguments[epochs] - firstEpoch) * (images.count / size), on: console)
+    for _ in firstEpoch..<arguments[epochs] {
       var (loss, correctCount, batchCount) = (0.0, 0, 0)
-      for batch in images.batches(of: size, shuffledBy: &order) {
+      for batch in images.batches(of: size, shuffledBy: &training.progress.random) {
         let result = try times.measure { try training.step(batch) }
         loss += result.loss
         correctCount += result.correctCount
@@ -58,18 +63,22 @@ enum TrainDigits {
             format: "loss %.4f  accuracy %.2f %%  %.0f samples/s", loss / Double(batchCount),
             100 * Double(correctCount) / Double(batchCount * size), times.perSecond * Double(size)))
       }
-      epochLoss = loss / Double(batchCount)
+      training.progress.loss = loss / Double(batchCount)
+      training.progress.completedCount += 1
+      if let file { try training.checkpoint.save(to: file) }
     }
     let accuracy = try training.accuracy(on: testImages)
     console.print(String(format: "test accuracy %.2f %% of %d images", 100 * accuracy, testImages.count))
 
-    let functions = arguments[TrainOptions.eager] ? [] : try training.functions(batch: images.selecting(0..<size))
+    let functions =
+      arguments[TrainOptions.eager]
+      ? [] : [("step", try training.stepStages(batch: images.selecting(0..<size)))]
     let report = TrainingReport(functions: functions, times: times)
     console.print("\n" + report.text)
     if arguments[TrainOptions.json] {
       var line = JSONLine()
       line.add("testAccuracy", accuracy)
-      line.add("finalLoss", epochLoss)
+      line.add("finalLoss", training.progress.loss ?? .nan)
       report.add(to: &line)
       console.print(line.text)
     }

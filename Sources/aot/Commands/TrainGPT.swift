@@ -1,4 +1,5 @@
 import Foundation
+import Modules
 
 /// `aot train gpt`
 enum TrainGPT {
@@ -10,6 +11,8 @@ enum TrainGPT {
   static let width = Option("width", .integer(), default: 128, "width of the model, a multiple of its 4 heads")
   static let rate = Option("lr", .number("RATE", in: 0...100), default: 0.002, "highest learning rate")
   static let sample = Option("sample", .integer("BYTES", atLeast: 0), default: 200, "bytes to generate at the end")
+
+  private static let stepsPerCheckpoint = 50
 
   static let command = Command.action(
     "gpt", "Trains a byte-level transformer of 4 layers on a text",
@@ -33,32 +36,39 @@ enum TrainGPT {
       throw DataError(description: "a width of \(size.width) is no multiple of the \(size.headCount) heads")
     }
     let bytes = try arguments[text].map(TextData.bytes(ofFile:)) ?? TextData.genesisBytes()
-    var training = try GPTTraining(
+    let training = try GPTTraining(
       size, batchSize: arguments[batch], data: TextData(bytes, context: size.context),
-      seed: arguments[TrainOptions.seed], configuration: TrainOptions.configuration(arguments))
+      seed: arguments[TrainOptions.seed], rate: arguments[rate], stepCount: arguments[steps],
+      configuration: TrainOptions.configuration(arguments))
+    let file = try TrainOptions.file(arguments)
+    if arguments[TrainOptions.resume], let file { try training.checkpoint.restore(from: file) }
+    let firstStep = training.progress.completedCount
+    guard firstStep <= arguments[steps] else {
+      throw DataError(description: "the checkpoint is of \(firstStep) steps, more than \(arguments[steps])")
+    }
     console.print("gpt: \(training.model.parameterCount) parameters")
 
     var times = StepTimes()
-    var progress = ProgressBar(total: arguments[steps], on: console)
-    var smoothedLoss: Double?
-    for step in 0..<arguments[steps] {
-      let rate = rate(at: step, of: arguments[steps], highest: arguments[rate])
-      let loss = try times.measure { try training.step(rate: rate) }
-      smoothedLoss = smoothedLoss.map { 0.95 * $0 + 0.05 * loss } ?? loss
+    var progress = ProgressBar(total: arguments[steps] - firstStep, on: console)
+    for step in firstStep..<arguments[steps] {
+      _ = try times.measure { try training.step() }
       progress.update(
-        step + 1,
+        times.count,
         String(
-          format: "loss %.4f  %.0f bytes/s", smoothedLoss ?? loss,
+          format: "loss %.4f  %.0f bytes/s", training.progress.loss ?? .nan,
           times.perSecond * Double(arguments[batch] * size.context)))
+      let isDue = (step + 1).isMultiple(of: stepsPerCheckpoint) || step + 1 == arguments[steps]
+      if let file, isDue { try training.checkpoint.save(to: file) }
     }
-    let (trainingLoss, validationLoss) = (smoothedLoss ?? .nan, try training.validationLoss())
+    let (trainingLoss, validationLoss) = (training.progress.loss ?? .nan, try training.validationLoss())
     console.print(String(format: "training loss %.4f, validation loss %.4f nats/byte", trainingLoss, validationLoss))
     if arguments[sample] > 0 {
       let (prompt, continuation) = try training.sample(count: arguments[sample])
       console.print("\n…\(prompt)▸\(continuation)…")
     }
 
-    let report = TrainingReport(functions: arguments[TrainOptions.eager] ? [] : try training.functions(), times: times)
+    let report = TrainingReport(
+      functions: arguments[TrainOptions.eager] ? [] : [("step", try training.stepStages())], times: times)
     console.print("\n" + report.text)
     if arguments[TrainOptions.json] {
       var line = JSONLine()
@@ -67,13 +77,5 @@ enum TrainGPT {
       report.add(to: &line)
       console.print(line.text)
     }
-  }
-
-  /// Rises over the first twentieth of the steps, then falls along half a cosine to a tenth.
-  private static func rate(at step: Int, of count: Int, highest: Double) -> Double {
-    let warmUp = max(1, count / 20)
-    if step < warmUp { return highest * Double(step + 1) / Double(warmUp) }
-    let progress = Double(step - warmUp) / Double(max(1, count - warmUp))
-    return highest * (0.55 + 0.45 * cos(.pi * progress))
   }
 }

@@ -3,14 +3,15 @@ import TensorCore
 
 /// Random numbers in a sequence, from the keyed generator: the same seed gives the same numbers on every machine.
 struct SeededRandom: RandomNumberGenerator {
-  private let generator: Philox
-  private var counter: UInt64 = 0
+  let seed: Int
+  /// How many numbers have been given.
+  private(set) var position: Int
 
-  init(seed: Int) { generator = Philox(key: UInt64(bitPattern: Int64(seed))) }
+  init(seed: Int, position: Int = 0) { (self.seed, self.position) = (seed, position) }
 
   mutating func next() -> UInt64 {
-    let block = generator.block(counter)
-    counter += 1
+    let block = Philox(key: UInt64(truncatingIfNeeded: seed)).block(UInt64(truncatingIfNeeded: position))
+    position &+= 1
     return UInt64(block[0]) | UInt64(block[1]) << 32
   }
 

@@ -36,6 +36,19 @@ struct TextData {
     }
   }
 
+  /// The files in a folder, and in the folders in it, whose names end so.
+  static func files(inFolder path: String, extensions: Set<String>) throws(DataError) -> [[UInt8]] {
+    guard let entries = FileManager.default.enumerator(atPath: path) else {
+      throw DataError(description: "cannot read the folder \(path)")
+    }
+    let names = entries.compactMap { $0 as? String }.filter { name in
+      extensions.contains(URL(fileURLWithPath: name).pathExtension)
+    }
+    var files: [[UInt8]] = []
+    for name in names.sorted() { files.append(try bytes(ofFile: path + "/" + name)) }
+    return files
+  }
+
   /// Sequences of bytes and, for each byte, the one that follows it: both i64[starts, context].
   static func batch(_ part: ArraySlice<UInt8>, starts: [Int], context: Int) throws -> (inputs: Tensor, targets: Tensor)
   {

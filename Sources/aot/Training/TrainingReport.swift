@@ -10,8 +10,9 @@ struct TrainingReport {
   private var captureTime: Duration { functions.reduce(.zero) { $0 + $1.stages.captureDuration } }
   private var compileTime: Duration { functions.reduce(.zero) { $0 + $1.stages.compileDuration } }
   private var savedByteCount: Int { functions.reduce(0) { $0 + $1.stages.savedByteCount } }
+  private var workspaceByteCount: Int { functions.map { $0.stages.workspaceByteCount ?? 0 }.max() ?? 0 }
 
-  /// Nodes per stage of each function, then what the step cost.
+  /// Nodes per stage of each function, then what a step cost.
   var text: String {
     var costs = Table()
     costs.add(["first step", Self.milliseconds(times.first)])
@@ -21,9 +22,11 @@ struct TrainingReport {
 
     var nodes = Table(["nodes"] + functions.map(\.name))
     for stage in Stage.allCases {
-      nodes.add([stage.rawValue] + functions.map { stage.graph(of: $0.stages).map { "\($0.count)" } ?? "–" })
+      let counts = functions.map { stage.graph(of: $0.stages).map { "\($0.count)" } }
+      if counts.contains(where: { $0 != nil }) { nodes.add([stage.rawValue] + counts.map { $0 ?? "–" }) }
     }
     costs.add(["saved for backward", Self.bytes(savedByteCount)])
+    costs.add(["workspace", Self.bytes(workspaceByteCount)])
     costs.add(["capture", Self.milliseconds(captureTime)])
     costs.add(["compile", Self.milliseconds(compileTime)])
     return nodes.text + "\n\n" + costs.text
@@ -36,6 +39,7 @@ struct TrainingReport {
     line.add("firstStepMs", times.first.milliseconds)
     line.add("steadyStepMs", times.steady.milliseconds)
     line.add("savedBytes", savedByteCount)
+    line.add("workspaceBytes", workspaceByteCount)
     line.add("peakBytes", ProcessMemory.peakByteCount)
   }
 

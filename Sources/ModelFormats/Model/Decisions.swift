@@ -1,0 +1,107 @@
+import EagerAutograd
+import GraphIR
+import Operators
+import TensorCore
+
+/// The places where a program's course depends on elements: a size that is read from a tensor, indices of what is not zero, a
+/// branch.
+///
+/// A captured function has no elements. Before such a call the values at these places are found, by running what leads to them;
+/// the function is compiled for those.
+struct Decisions {
+  /// The nodes, in order: none where there are no such places, or where finding out would do what the program does itself.
+  let nodes: [NodeID]
+  private let branches: Set<NodeID>
+  /// Gives what decides at each of them, and contains nothing else.
+  private let finder: Interpreter?
+
+  init(_ module: GraphModule) {
+    let graph = module.graph
+    let found = graph.nodes.filter { Self.kind(of: graph[$0]) != nil }
+    // What is wanted of a branch is its predicate, of a loop how often it runs, of anything else what it gives.
+    var needed = Set(
+      found.flatMap { id in
+        switch Self.kind(of: graph[id]) {
+        case .branch: graph[id].arguments[0].references
+        case .loop: graph.inputs(of: id)
+        case .value, nil: [id]
+        }
+      })
+    var open = Array(needed)
+    while let id = open.popLast() {
+      for input in graph.inputs(of: id) where needed.insert(input).inserted { open.append(input) }
+    }
+    let loops = found.filter { Self.kind(of: graph[$0]) == .loop }
+    // What is written, printed or drawn on the way happens once, when the program itself runs.
+    let before = graph.nodes.prefix { $0 != found.last }
+    let isRepeatable =
+      before.allSatisfy { !Self.contains($0, of: module, where: Self.writes) }
+      && needed.union(loops).allSatisfy { !Self.contains($0, of: module) { Self.writes($0) || !$0.isPure } }
+    guard isRepeatable, !found.isEmpty else {
+      (nodes, branches, finder) = ([], [], nil)
+      return
+    }
+    nodes = found
+    branches = Set(found.filter { Self.kind(of: graph[$0]) == .branch })
+    var part = module
+    let deciding = found.map { id -> GraphArgument in
+      switch Self.kind(of: graph[id]) {
+      case .branch: graph[id].arguments[0]
+      case .loop:
+        .reference(
+          part.graph.inserting(.before(id)) { $0.call(HigherOrderOperator.iterationCount, graph[id].arguments) })
+      case .value, nil: .reference(id)
+      }
+    }
+    part.graph.setOutput(.tuple(deciding))
+    for id in graph.nodes.reversed() where !needed.contains(id) && !graph[id].isPlaceholder && !graph[id].isOutput {
+      // Only what is not needed either uses it, and is gone by now.
+      try? part.graph.erase(id)
+    }
+    finder = Interpreter(part)
+  }
+
+  private enum Kind { case branch, loop, value }
+
+  private static func kind(of node: Node) -> Kind? {
+    if node.target is HigherOrderOperator {
+      return switch node.target?.name.base {
+      case "cond": .branch
+      case "while_loop": .loop
+      default: nil
+      }
+    }
+    guard let target = node.target as? OperatorDefinition, target.traits.contains(.dataDependent) else { return nil }
+    // A result that gradients flow from has to come from the captured program itself.
+    return target.derivative?.isEmpty ?? true ? .value : nil
+  }
+
+  /// Whether a node calls an operator such as that, itself or in a graph that it calls.
+  private static func contains(
+    _ id: NodeID, of module: GraphModule, where isSuch: (any Operator) -> Bool
+  ) -> Bool {
+    guard let target = module.graph[id].target else { return false }
+    guard target.traits.contains(.callsGraphs) else { return isSuch(target) }
+    return module.graph.inputs(of: id).contains { input in
+      guard case .getAttribute(let path) = module.graph[input].kind, let nested = module.module(path) else {
+        return false
+      }
+      return nested.graph.nodes.contains { contains($0, of: nested, where: isSuch) }
+    }
+  }
+
+  /// Whether an operator writes to an argument, also where its schema does not say so.
+  private static func writes(_ target: any Operator) -> Bool {
+    target.schema.isMutating || ["batch_norm", "instance_norm", "native_batch_norm"].contains(target.name.base)
+  }
+
+  /// The values at these places, for a call with those inputs; of a branch, whether it is taken.
+  func find(_ inputs: [Value]) throws -> [Value] {
+    guard let finder else { return [] }
+    let values = try noGrad { try finder.run(inputs).elements ?? [] }
+    return try zip(nodes, values).map { id, value in
+      guard branches.contains(id), let tensor = value.reference else { return value }
+      return .bool(try tensor.item().doubleValue != 0)
+    }
+  }
+}

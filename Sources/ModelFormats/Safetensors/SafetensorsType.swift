@@ -1,0 +1,61 @@
+import TensorCore
+
+/// The element types of the format, by the names that it has for them.
+public enum SafetensorsType: String, CaseIterable, Hashable, Sendable {
+  case bool = "BOOL"
+  case uint8 = "U8"
+  case int8 = "I8"
+  case float8E5M2 = "F8_E5M2"
+  case float8E4M3 = "F8_E4M3"
+  case float8E8M0 = "F8_E8M0"
+  case float8E4M3FNUZ = "F8_E4M3FNUZ"
+  case float8E5M2FNUZ = "F8_E5M2FNUZ"
+  case int16 = "I16"
+  case uint16 = "U16"
+  case float16 = "F16"
+  case bfloat16 = "BF16"
+  case int32 = "I32"
+  case uint32 = "U32"
+  case float32 = "F32"
+  case int64 = "I64"
+  case uint64 = "U64"
+  case float64 = "F64"
+  case complex64 = "C64"
+  case float4 = "F4"
+  case float6E2M3 = "F6_E2M3"
+  case float6E3M2 = "F6_E3M2"
+
+  /// The type that holds elements of a tensor.
+  public init(_ dtype: DType) {
+    self =
+      switch dtype {
+      case .bool: .bool
+      case .uint8: .uint8
+      case .int8: .int8
+      case .int16: .int16
+      case .int32: .int32
+      case .int64: .int64
+      case .float16: .float16
+      case .bfloat16: .bfloat16
+      case .float32: .float32
+      case .float64: .float64
+      }
+  }
+
+  /// The type of tensors of such elements; nil where this package has none.
+  public var dtype: DType? {
+    DType.allCases.first { SafetensorsType($0) == self }
+  }
+
+  /// The size of one element, in bits: some are less than a byte.
+  public var bitCount: Int {
+    switch self {
+    case .float4: 4
+    case .float6E2M3, .float6E3M2: 6
+    case .bool, .uint8, .int8, .float8E5M2, .float8E4M3, .float8E8M0, .float8E4M3FNUZ, .float8E5M2FNUZ: 8
+    case .int16, .uint16, .float16, .bfloat16: 16
+    case .int32, .uint32, .float32: 32
+    case .int64, .uint64, .float64, .complex64: 64
+    }
+  }
+}

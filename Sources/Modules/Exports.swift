@@ -1,0 +1,2 @@
+// What the user of modules needs comes with them.
+@_exported import AOTAutograd
