@@ -81,7 +81,7 @@ class Branches(nn.Module):
         torch._check(n >= 1)
         torch._check(n <= 3)
         y = self.layer(x)
-        return (y / scale).sum() * torch.ones(n, dtype=x.dtype).sum() + y[x[:, 0] > 0].pow(2).sum()
+        return (y / scale).sum() * torch.ones(n, dtype=x.dtype).sum() + y[x[:, 0] > 0].pow(2).sum() + y[torch.where(x[:, 1] > 0)].sum()
 
 
 class Loops(nn.Module):

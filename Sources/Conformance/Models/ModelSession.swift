@@ -204,9 +204,9 @@ struct ModelSession {
 
   /// Values were recorded in double precision: PyTorch's own single precision is as far from them as `deviation` says. Ours
   /// may sum in another order, and be several times as far; where theirs happens to be exact, some roundings of the largest
-  /// element.
+  /// element, or one of a value around 1.
   private static func tolerance(deviation: Double, largest: Double) -> Tolerance {
-    Tolerance(relative: 0, absolute: 8 * deviation + 32 * Double(Float.ulpOfOne) * largest)
+    Tolerance(relative: 0, absolute: 8 * deviation + Double(Float.ulpOfOne) * (32 * largest + 0.5))
   }
 
   /// Where PyTorch's deviation is not recorded: about as large as it is for values around 1.

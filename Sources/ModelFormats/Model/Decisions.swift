@@ -82,8 +82,11 @@ struct Decisions {
     }
     if !masks(of: id, in: graph).isEmpty { return .mask }
     guard let target = node.target as? OperatorDefinition, target.traits.contains(.dataDependent) else { return nil }
-    // A result that gradients flow from has to come from the captured program itself.
-    return target.derivative?.isEmpty ?? true ? .value : nil
+    // A result that gradients flow from has to come from the captured program itself: only numbers, and places of what is not
+    // zero, may come from before.
+    let givesTensors = target.schema.returns.contains { $0.type == .tensor || $0.type == .list(.tensor, count: nil) }
+    let givesPlaces = target.derivative?.isEmpty == true || ["argwhere", "where"].contains(target.name.base)
+    return !givesTensors || givesPlaces ? .value : nil
   }
 
   /// The masks among the indices of a call, as far as the program says what they are.
