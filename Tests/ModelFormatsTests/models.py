@@ -6,7 +6,7 @@ Archives are packed anew without the traces that torch.export keeps for people, 
 `plain`, which is as torch wrote it. Values are those of float64, rounded.
 """
 
-import collections, copy, json, pathlib, shutil, zipfile
+import collections, copy, json, pathlib, re, shutil, zipfile
 
 import torch
 import torch.nn.functional as F
@@ -263,6 +263,11 @@ for name, (make, inputs, shapes, batches) in MODELS.items():
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     program = export(name, model, arguments, shapes)
+    for node in program.graph.nodes:
+        # Where this was run is nobody's matter.
+        node.meta.pop("from_node", None)
+        if node.meta.get("stack_trace"):
+            node.meta["stack_trace"] = re.sub(r'File "[^"]*/', 'File "', node.meta["stack_trace"])
     torch.export.save(program, folder / f"{name}.pt2")
     if name != "plain":
         slim(folder / f"{name}.pt2")
