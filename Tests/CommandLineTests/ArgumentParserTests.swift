@@ -143,4 +143,17 @@ final class ArgumentParserTests: XCTestCase {
     XCTAssertNil(Spelling.nearest(to: "xyz", in: ["train", "show"]))
     XCTAssertNil(Spelling.nearest(to: "xyz", in: []))
   }
+
+  func testAFileWithoutACommandIsForTheStandardOne() throws {
+    let group = Command.group(
+      "tool", "Does things", standard: "say",
+      [.action("say", "Says a word", operands: [Self.word.parameter]) { _, _ in }])
+    for line in [["model.pt2"], ["say", "model.pt2"], ["./say.pt2"]] {
+      guard case .run(_, let values) = try ArgumentParser.parse(line, of: group) else { return XCTFail("\(line)") }
+      XCTAssertEqual(values[Self.word], line.last)
+    }
+    XCTAssertThrowsError(try ArgumentParser.parse(["sya"], of: group)) { error in
+      XCTAssertTrue("\(error)".contains("did you mean 'say'?"), "\(error)")
+    }
+  }
 }

@@ -6,10 +6,11 @@ Archives are packed anew without the traces that torch.export keeps for people, 
 `plain`, which is as torch wrote it. Values are those of float64, rounded.
 """
 
-import collections, copy, json, pathlib, shutil, zipfile
+import collections, copy, json, pathlib, re, shutil, zipfile
 
 import torch
 import torch.nn.functional as F
+from torch._higher_order_ops import map as map_over, scan, while_loop
 from safetensors.torch import save_file
 from torch import nn
 
@@ -79,7 +80,22 @@ class Branches(nn.Module):
         n = count.item()
         torch._check(n >= 1)
         torch._check(n <= 3)
-        return (self.layer(x) / scale).sum() * torch.ones(n, dtype=x.dtype).sum() + x[:, 0].pow(2).mean()
+        y = self.layer(x)
+        return (y / scale).sum() * torch.ones(n, dtype=x.dtype).sum() + y[x[:, 0] > 0].pow(2).sum() + y[torch.where(x[:, 1] > 0)].sum()
+
+
+class Loops(nn.Module):
+    """A loop with a condition, a map and a scan."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x, y):
+        _, scale = while_loop(lambda i, s: i < 3, lambda i, s: (i + 1, s * 2), (torch.zeros((), dtype=torch.long), y.mean()))
+        mapped = map_over(lambda row, weight: torch.tanh(row @ weight), x, self.layer.weight)
+        carried, rows = scan(lambda c, row: (c * 0.5 + row, self.layer(c) * row), torch.zeros(2, 3, dtype=x.dtype), mapped, dim=0)
+        return F.mse_loss(rows, y) + carried.sum() * scale
 
 
 class Functional(nn.Module):
@@ -130,6 +146,7 @@ MODELS = {
         lambda: (torch.randint(0, 5, (3,)), (torch.randint(0, 5, (3,)), torch.randn(2)), {"shift": torch.randn(2)}, 3, "mean", None),
         None, []),
     "branches": (Branches, lambda: (torch.randn(2, 4), torch.tensor(True), torch.tensor(2)), None, []),
+    "loops": (Loops, lambda: (torch.randn(4, 2, 3), torch.randn(4, 2, 3)), None, []),
     "functional": (Functional, lambda: (torch.randn(2, 3), torch.randn(2, 3)), None, []),
     "joint": (Joint, lambda: (torch.randn(4, 3), torch.randint(0, 2, (4,))), None, []),
     "sizes": (Sizes, lambda n=8: (torch.randn(n, 2),), ({0: 2 * rows},), [12]),
@@ -246,6 +263,11 @@ for name, (make, inputs, shapes, batches) in MODELS.items():
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     program = export(name, model, arguments, shapes)
+    for node in program.graph.nodes:
+        # Where this was run is nobody's matter.
+        node.meta.pop("from_node", None)
+        if node.meta.get("stack_trace"):
+            node.meta["stack_trace"] = re.sub(r'File "[^"]*/', 'File "', node.meta["stack_trace"])
     torch.export.save(program, folder / f"{name}.pt2")
     if name != "plain":
         slim(folder / f"{name}.pt2")

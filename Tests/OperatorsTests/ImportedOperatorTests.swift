@@ -106,13 +106,13 @@ final class ImportedOperatorTests: XCTestCase {
   func testEveryAliasNamesAnOperator() throws {
     let one = try Tensor([0.5] as [Float], shape: [1, 1])
     for definition in OperatorLibrary.aliases {
-      let arguments = try definition.schema.parameters.filter { $0.defaultValue == nil }.map { parameter -> Value in
+      let arguments = try definition.schema.parameters.map { parameter -> Value in
         switch parameter.type {
-        case .tensor: .reference(try one.clone())
+        case .tensor, .optional(.tensor): .reference(try one.clone())
         case .list(.tensor, _): .list([.reference(one)])
-        case .scalar, .float: .double(0.5)
+        case .scalar, .float, .optional(.scalar): .double(0.5)
         case .optional: .none
-        default: .int(0)
+        default: parameter.defaultValue?.widened() ?? .int(0)
         }
       }
       XCTAssertNoThrow(try definition.call(arguments), "\(definition.name)")

@@ -1,4 +1,5 @@
 import Foundation
+import GraphIR
 import ModelFormats
 import TensorCore
 
@@ -74,6 +75,8 @@ struct RecordedTensors {
 
 /// What `facts.json` says of a model.
 struct RecordedModel: Decodable {
+  /// The inputs, flat.
+  let inputs: [Input]
   /// Whether nothing about values is recorded, as of a model that draws random numbers.
   let isStructureOnly: Bool
   let lossIndex: Int
@@ -84,6 +87,30 @@ struct RecordedModel: Decodable {
   let operators: [String: Int]
   /// The number of elements of all parameters; nil where it is not recorded.
   let parameterCount: Int?
+
+  struct Input: Decodable {
+    /// What is not a tensor; nil for a tensor, and where nothing is recorded.
+    let constant: Value?
+
+    private enum CodingKeys: String, CodingKey { case constant }
+
+    init(from decoder: any Decoder) throws {
+      let object = try decoder.container(keyedBy: CodingKeys.self)
+      if !object.contains(.constant) {
+        constant = nil
+      } else if let value = try? object.decode(Bool.self, forKey: .constant) {
+        constant = .bool(value)
+      } else if let value = try? object.decode(Int.self, forKey: .constant) {
+        constant = .int(SymInt(value))
+      } else if let value = try? object.decode(Double.self, forKey: .constant) {
+        constant = .double(value)
+      } else if let value = try? object.decode(String.self, forKey: .constant) {
+        constant = .string(value)
+      } else {
+        constant = Value.none
+      }
+    }
+  }
 
   /// How far PyTorch's own single precision is from double precision, in one run.
   struct Run: Decodable {
@@ -136,7 +163,7 @@ struct RecordedModel: Decodable {
   }
 
   private enum Key: String, CodingKey {
-    case eager, batches, export, ops
+    case inputs, eager, batches, export, ops
     case isStructureOnly = "structure_only"
     case lossIndex = "loss_output_index"
     case training = "sgd"
@@ -145,6 +172,7 @@ struct RecordedModel: Decodable {
 
   init(from decoder: any Decoder) throws {
     let object = try decoder.container(keyedBy: Key.self)
+    inputs = try object.decodeIfPresent([Input].self, forKey: .inputs) ?? []
     isStructureOnly = try object.decodeIfPresent(Bool.self, forKey: .isStructureOnly) ?? false
     lossIndex = try object.decodeIfPresent(Int.self, forKey: .lossIndex) ?? 0
     eager = try object.decodeIfPresent(Run.self, forKey: .eager)

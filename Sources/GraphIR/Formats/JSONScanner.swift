@@ -36,7 +36,13 @@ private struct JSONScanner {
   private var current: UInt8 { position < bytes.count ? bytes[position] : 0 }
 
   mutating func skipSpace() {
-    while position < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[position]) { position += 1 }
+    while position < bytes.count, bytes[position] <= 0x20 {
+      guard bytes[position] == 0x20 || bytes[position] == 0x0A || bytes[position] == 0x0D || bytes[position] == 0x09
+      else {
+        return
+      }
+      position += 1
+    }
   }
 
   func failure(expected: String) -> GraphError {
@@ -135,10 +141,19 @@ private struct JSONScanner {
       if current == UInt8(ascii: "-") || current == UInt8(ascii: "+") { position += 1 }
       guard skipDigits() > 0 else { throw failure(expected: "the digits of an exponent") }
     }
+    if isInteger, digitCount <= 18 { return .int(smallInteger(at: start)) }
     let text = String(decoding: bytes[start..<position], as: UTF8.self)
     if isInteger, let value = Int(text) { return .int(value) }
     guard let value = Double(text), value.isFinite else { throw failure("the number is out of range", at: start) }
     return .double(value)
+  }
+
+  /// The integer that ends here, of digits few enough to fit.
+  private func smallInteger(at start: Int) -> Int {
+    let isNegative = bytes[start] == UInt8(ascii: "-")
+    let digits = bytes[(isNegative ? start + 1 : start)..<position]
+    let magnitude = digits.reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
+    return isNegative ? -magnitude : magnitude
   }
 
   private mutating func skipDigits() -> Int {

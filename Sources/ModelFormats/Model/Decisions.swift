@@ -17,13 +17,14 @@ struct Decisions {
 
   init(_ module: GraphModule) {
     let graph = module.graph
-    let found = graph.nodes.filter { Self.kind(of: graph[$0]) != nil }
+    let found = graph.nodes.filter { Self.kind(of: $0, in: graph) != nil }
     // What is wanted of a branch is its predicate, of a loop how often it runs, of anything else what it gives.
     var needed = Set(
       found.flatMap { id in
-        switch Self.kind(of: graph[id]) {
+        switch Self.kind(of: id, in: graph) {
         case .branch: graph[id].arguments[0].references
         case .loop: graph.inputs(of: id)
+        case .mask: Self.masks(of: id, in: graph)
         case .value, nil: [id]
         }
       })
@@ -31,7 +32,7 @@ struct Decisions {
     while let id = open.popLast() {
       for input in graph.inputs(of: id) where needed.insert(input).inserted { open.append(input) }
     }
-    let loops = found.filter { Self.kind(of: graph[$0]) == .loop }
+    let loops = found.filter { Self.kind(of: $0, in: graph) == .loop }
     // What is written, printed or drawn on the way happens once, when the program itself runs.
     let before = graph.nodes.prefix { $0 != found.last }
     let isRepeatable =
@@ -42,14 +43,20 @@ struct Decisions {
       return
     }
     nodes = found
-    branches = Set(found.filter { Self.kind(of: graph[$0]) == .branch })
+    branches = Set(found.filter { Self.kind(of: $0, in: graph) == .branch })
     var part = module
+    let nonzero = OperatorLibrary.nonzero
     let deciding = found.map { id -> GraphArgument in
-      switch Self.kind(of: graph[id]) {
+      switch Self.kind(of: id, in: graph) {
       case .branch: graph[id].arguments[0]
       case .loop:
         .reference(
           part.graph.inserting(.before(id)) { $0.call(HigherOrderOperator.iterationCount, graph[id].arguments) })
+      case .mask:
+        .list(
+          Self.masks(of: id, in: graph).map { mask in
+            .reference(part.graph.inserting(.after(mask)) { $0.call(nonzero, [.reference(mask)]) })
+          })
       case .value, nil: .reference(id)
       }
     }
@@ -61,9 +68,11 @@ struct Decisions {
     finder = Interpreter(part)
   }
 
-  private enum Kind { case branch, loop, value }
+  /// What is decided at a node: which graph runs, how often one does, where a mask holds that picks elements, or the value.
+  enum Kind { case branch, loop, mask, value }
 
-  private static func kind(of node: Node) -> Kind? {
+  static func kind(of id: NodeID, in graph: Graph) -> Kind? {
+    let node = graph[id]
     if node.target is HigherOrderOperator {
       return switch node.target?.name.base {
       case "cond": .branch
@@ -71,9 +80,21 @@ struct Decisions {
       default: nil
       }
     }
+    if !masks(of: id, in: graph).isEmpty { return .mask }
     guard let target = node.target as? OperatorDefinition, target.traits.contains(.dataDependent) else { return nil }
-    // A result that gradients flow from has to come from the captured program itself.
-    return target.derivative?.isEmpty ?? true ? .value : nil
+    // A result that gradients flow from has to come from the captured program itself: only numbers, and places of what is not
+    // zero, may come from before.
+    let givesTensors = target.schema.returns.contains { $0.type == .tensor || $0.type == .list(.tensor, count: nil) }
+    let givesPlaces = target.derivative?.isEmpty == true || ["argwhere", "where"].contains(target.name.base)
+    return !givesTensors || givesPlaces ? .value : nil
+  }
+
+  /// The masks among the indices of a call, as far as the program says what they are.
+  private static func masks(of id: NodeID, in graph: Graph) -> [NodeID] {
+    guard let name = graph[id].target?.name, name.namespace == "aten", graph[id].arguments.count >= 2,
+      ["index", "index_put", "index_put_"].contains(name.base)
+    else { return [] }
+    return graph[id].arguments[1].references.filter { graph[$0].metadata.tensor?.dtype == .bool }
   }
 
   /// Whether a node calls an operator such as that, itself or in a graph that it calls.
@@ -92,7 +113,9 @@ struct Decisions {
 
   /// Whether an operator writes to an argument, also where its schema does not say so.
   private static func writes(_ target: any Operator) -> Bool {
-    target.schema.isMutating || ["batch_norm", "instance_norm", "native_batch_norm"].contains(target.name.base)
+    // `detach_` changes what autograd knows, and no element.
+    (target.schema.isMutating && target.name.base != "detach_")
+      || ["batch_norm", "instance_norm", "native_batch_norm"].contains(target.name.base)
   }
 
   /// The values at these places, for a call with those inputs; of a branch, whether it is taken.

@@ -22,6 +22,8 @@ public final class DispatchContext {
   package var makesFakeTensors = false
   /// The recompute regions that calls are made in, innermost last.
   package var recomputeRegions = RecomputeRegions()
+  /// Where the call that a program is being run at was written; nil where Swift code makes the calls.
+  package var programSource: SourceLocation?
   /// What keeps tensors that autograd saves in its own way, if any.
   package var savedTensorPacker: (any SavedTensorPacker)?
 

@@ -9,10 +9,11 @@ import TensorCore
 ///
 /// The walk takes microseconds; names and lines are looked up only when a location is printed or compared.
 public enum SourceLocator {
-  /// Where the innermost caller outside the library is.
+  /// Where the innermost caller outside the library is; of a program that came from a file, where that was written.
   ///
   /// - Parameter fallback: The location where the platform cannot walk stacks, or nobody outside is found.
   public static func current(fallback: SourceLocation?) -> SourceLocation? {
+    if let source = DispatchContext.current.programSource { return source }
     #if canImport(Runtime)
       if #available(macOS 26.0, *), let images = Self.images as? ImageMap,
         let backtrace = try? Backtrace.capture(algorithm: .fast, limit: 32, offset: 1, top: 0, images: images)
