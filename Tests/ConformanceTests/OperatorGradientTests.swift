@@ -98,7 +98,7 @@ private struct GradientSample {
     let results: [Tensor]
     do {
       results = try function(inputs).filter { $0.dtype.isFloatingPoint }
-    } catch let error as OperatorError where error.code == .argument {
+    } catch let error as OperatorError where error.code == .elements {
       // The noise moved an argument out of the operator's domain: it was at the border.
       return nil
     }
