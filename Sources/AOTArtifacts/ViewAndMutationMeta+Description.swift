@@ -7,6 +7,7 @@ extension ViewAndMutationMeta: CustomStringConvertible {
     var lines = inputs.enumerated().map { "input \($0): \($1)" }
     lines += outputs.enumerated().map { "output \($0): \($1)" }
     if intermediateBaseCount > 0 { lines.append("intermediate bases: \(intermediateBaseCount)") }
+    if !tangents.isEmpty { lines.append("tangents: \(tangents.map(\.description).joined(separator: ", "))") }
     if let gradModeAfter { lines.append("grad mode after: \(gradModeAfter ? "on" : "off")") }
     return lines.joined(separator: "\n")
   }
@@ -15,6 +16,7 @@ extension ViewAndMutationMeta: CustomStringConvertible {
 extension ViewAndMutationMeta.InputInfo: CustomStringConvertible {
   public var description: String {
     var parts: [String] = []
+    if isStatic { parts.append("closed over") }
     if requiresGrad {
       parts.append(isLeaf ? "leaf that requires grad" : isView ? "view that requires grad" : "requires grad")
     }
@@ -38,7 +40,24 @@ extension ViewAndMutationMeta.OutputInfo: CustomStringConvertible {
     var parts = [views.isEmpty ? "\(kind)" : "\(kind) by \(views.map(\.description).joined(separator: ", "))"]
     if let meta { parts.append("\(meta.dtype.abbreviation)\(meta.sizes) strides \(meta.layout.strides)") }
     if requiresGrad { parts.append("requires grad") }
+    switch specialView {
+    case .unsafe: parts.append("no view to autograd")
+    case .customFunction: parts.append("given by a custom function")
+    case nil: break
+    }
     return parts.joined(separator: "; ")
+  }
+}
+
+extension ViewAndMutationMeta.Result: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .token(let number): "token \(number)"
+    case .mutatedInput(let input): "written input \(input)"
+    case .output(let output): "output \(output)"
+    case .intermediateBase(let base): "intermediate base \(base)"
+    case .outputHistory(let output): "history of output \(output)"
+    }
   }
 }
 

@@ -46,6 +46,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var isLeaf: Bool
     /// Whether its gradient goes to what it is a view of.
     public var isView: Bool
+    /// Whether it is the same tensor at every call, since the closure captured it.
+    public var isStatic: Bool
     /// Whether it requires a gradient after the call: a write can make it.
     public var requiresGradAfter: Bool
     public var mutatesData: Bool
@@ -68,7 +70,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var mutation: Mutation
 
     public init(
-      requiresGrad: Bool, isLeaf: Bool, isView: Bool = false, requiresGradAfter: Bool? = nil, mutatesData: Bool = false,
+      requiresGrad: Bool, isLeaf: Bool, isView: Bool = false, isStatic: Bool = false,
+      requiresGradAfter: Bool? = nil, mutatesData: Bool = false,
       mutatesMetadata: Bool = false,
       storageChange: StorageChange? = nil,
       mutationsHiddenFromAutograd: Bool = false, mutationsUnderNoGrad: Bool = false, layoutAfter: Layout? = nil,
@@ -77,6 +80,7 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
       self.requiresGrad = requiresGrad
       self.isLeaf = isLeaf
       self.isView = isView
+      self.isStatic = isStatic
       self.requiresGradAfter = requiresGradAfter ?? requiresGrad
       self.mutatesData = mutatesData
       self.mutatesMetadata = mutatesMetadata
@@ -86,6 +90,14 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
       self.layoutChanges = layoutChanges
       self.mutation = mutation
     }
+  }
+
+  /// Memory of another tensor's that eager autograd does not take for a view of it.
+  public enum SpecialView: Hashable, Sendable {
+    /// Given by an operator that promises that nobody else uses what it was taken of, such as `_unsafe_view`.
+    case unsafe
+    /// Given by a function with a gradient of its own.
+    case customFunction
   }
 
   public struct OutputInfo: Hashable, Sendable {
@@ -117,12 +129,14 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     /// The number of views, of those that lead to it, after which its gradient history is another than that of what they are
     /// taken of: the functional graph returns that one's elements for it alone. nil where it is not.
     public var ownHistory: Int?
+    /// What is special about how it came about, where it shares the memory of something without being its view.
+    public var specialView: SpecialView?
     /// Whether it is a view of an input that the function made before it wrote to the input for the last time.
     public var isMadeBeforeWrites = false
 
     public init(
       kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false,
-      ownHistory: Int? = nil
+      ownHistory: Int? = nil, specialView: SpecialView? = nil
     ) {
       self.kind = kind
       self.views = views
@@ -130,6 +144,7 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
       self.requiresGrad = requiresGrad
       self.isRequiringLeaf = isRequiringLeaf
       self.ownHistory = ownHistory
+      self.specialView = specialView
     }
   }
 }
@@ -155,6 +170,9 @@ extension ViewAndMutationMeta {
       + (0..<intermediateBaseCount).map { .intermediateBase($0) }
       + outputs.indices.filter { outputs[$0].ownHistory != nil }.map { .outputHistory($0) }
   }
+
+  /// The results that the joint graph takes a tangent for, where a gradient flows from them to an input.
+  public var tangents: [Result] { results.filter(hasHistory) }
 
   /// Whether eager autograd gives a result a history.
   public func hasHistory(_ result: Result) -> Bool {

@@ -80,6 +80,8 @@ final class AliasView {
   let cutsHistory: Bool
   /// Whether autograd recorded a write to this view that its parent's history knows nothing of.
   var ownsHistory = false
+  /// What is special about how it came about, where it is no view to autograd.
+  var special: ViewAndMutationMeta.SpecialView?
   /// Whether the tensor was given this layout, as by `t_`, with grad mode off: gradients flow through it all the same.
   var isLayoutChangedWithoutGrad = false
 

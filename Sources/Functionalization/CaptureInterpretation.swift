@@ -228,6 +228,7 @@ struct CaptureInterpretation {
         let step = ViewStep(target: OperatorLibrary.alias, arguments: [], isWithoutGrad: true)
         let view = AliasView(of: output.view, step: step, value: value, metadata: metadata, cutsHistory: true)
         view.ownsHistory = true
+        view.special = .customFunction
         return .reference(CapturedTensor(view))
       })
   }
@@ -285,6 +286,7 @@ struct CaptureInterpretation {
       let view = AliasView(of: source, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory)
       view.isLayoutChangedWithoutGrad = changesLayout && isWithoutGrad
       view.ownsHistory = keepsHistory || isUnsafe
+      view.special = isUnsafe ? .unsafe : nil
       return CapturedTensor(view)
     }
     if case .list = target.schema.returns.first?.type { return .list(tensors.map { .reference($0) }) }

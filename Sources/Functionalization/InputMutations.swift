@@ -11,12 +11,16 @@ struct InputMutations {
   /// - Parameter recorder: Recorded what was computed of the inputs.
   init(of interpretation: CaptureInterpretation, recorder: FunctionalRecorder) throws {
     let capture = interpretation.capture
+    let graph = capture.module.graph
+    let placeholders = graph.placeholders
     infos = try interpretation.inputs.indices.map { index in
       let (input, base) = (interpretation.inputs[index], interpretation.inputViews[index])
       let facts = capture.inputs[index]
+      let isStatic = if case .closedOver = graph[metadata: placeholders[index]].descriptor { true } else { false }
       let writes = base.memory.writes
       var info = ViewAndMutationMeta.InputInfo(
         requiresGrad: facts.requiresGrad, isLeaf: facts.isLeaf, isView: facts.viewGradient != .none,
+        isStatic: isStatic,
         requiresGradAfter: facts.requiresGradAfter)
       if input.view.memory !== base.memory {
         info.storageChange = input.view.metadata.gradMode == false ? .underNoGrad : .tracked

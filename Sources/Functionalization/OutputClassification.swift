@@ -64,7 +64,7 @@ struct OutputClassification {
     ) -> ViewAndMutationMeta.OutputInfo {
       .init(
         kind: kind, views: views, meta: meta, requiresGrad: facts.requiresGrad,
-        isRequiringLeaf: facts.isRequiringLeaf, ownHistory: ownHistory)
+        isRequiringLeaf: facts.isRequiringLeaf, ownHistory: ownHistory, specialView: view.special)
     }
     if let index = inputs.firstIndex(where: { $0 === tensor }) { return info(.isInput(index)) }
     if let first = positions[ObjectIdentifier(tensor)], first < position { return info(.aliasOfOutput(first)) }

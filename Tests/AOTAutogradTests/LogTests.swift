@@ -89,6 +89,24 @@ final class LogTests: XCTestCase {
       output 0: view of input 0 by view([2, 2]), select.int(0, 1); f32[2] strides [1]; requires grad
       output 1: input 1 itself; f32[3, 2] strides [1, 3]
       output 2: memory of its own; f32[3, 2] strides [1, 3]
+      tangents: written input 0
+      """)
+  }
+
+  func testTheMetadataOfWhatIsNoView() throws {
+    let weight = try wave([4], requiresGrad: true)
+    let function = aotFunction { (x: Tensor) in
+      let sum = try x + weight
+      return [sum, try OperatorLibrary.unsafeView(.reference(sum), .list([.int(2), .int(2)]))]
+    }
+    XCTAssertEqual(
+      try function.stages(wave([4])).meta.description,
+      """
+      input 0: read only
+      input 1: closed over; leaf that requires grad
+      output 0: memory of its own; f32[4] strides [1]; requires grad
+      output 1: view of output 0 by view([2, 2]); f32[2, 2] strides [2, 1]; requires grad; no view to autograd
+      tangents: output 0, history of output 1
       """)
   }
 }

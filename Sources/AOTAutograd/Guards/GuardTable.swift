@@ -58,7 +58,9 @@ final class GuardTable<Output>: Sendable {
   private func find(_ tensors: [Tensor], _ constants: [Constant]) -> CompiledEntry<Output>? {
     let context = DispatchContext.current
     let known = entries.withLock { $0 }
-    return known.first { $0.accepts(tensors, constants, context: context) }
+    // Not `first(where:)`: it is generic, and would take longer than most checks.
+    for index in known.indices where known[index].accepts(tensors, constants, context: context) { return known[index] }
+    return nil
   }
 
   /// Why a call fits none of the entries.

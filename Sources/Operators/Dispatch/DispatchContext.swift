@@ -2,6 +2,8 @@ import GraphIR
 import TensorCore
 
 /// What decides how an operator call is handled, per thread.
+///
+/// What every call asks for is never read while it is being written: its accesses need no checks at run time.
 public final class DispatchContext {
   private static let perThread = ThreadLocal { DispatchContext() }
 
@@ -9,15 +11,15 @@ public final class DispatchContext {
   public static var current: DispatchContext { perThread.value }
 
   /// Whether calls on tensors that require gradients are recorded.
-  public var isGradEnabled = true
+  @exclusivity(unchecked) public var isGradEnabled = true
   /// Whether new tensors are kept out of autograd for good.
-  public var isInferenceMode = false
+  @exclusivity(unchecked) public var isInferenceMode = false
   /// The type that `autocast` computes in where it may; nil outside of it.
   public package(set) var autocastDType: DType?
   /// Whether autograd sees calls at all.
   package var recordsGradients: Bool { isGradEnabled && !isInferenceMode }
   /// The innermost interceptor, if any; see `DispatchMode`.
-  public package(set) var mode: (any DispatchMode)?
+  @exclusivity(unchecked) public package(set) var mode: (any DispatchMode)?
   /// Whether factories make fake tensors.
   package var makesFakeTensors = false
   /// The recompute regions that calls are made in, innermost last.
