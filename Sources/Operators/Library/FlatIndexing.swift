@@ -75,7 +75,7 @@ extension OperatorLibrary {
         let places = try call.tensor(1).dense(broadcast: results[0].sizes).places()
         guard places.count <= source.elementCount else {
           throw OperatorError(
-            .index, call.target.name,
+            .elements, call.target.name,
             "the mask holds at \(places.count) places, 'source' has \(source.elementCount) elements")
         }
         results[0].copyElements(of: source, places.enumerated().map { ($0.offset, $0.element) })
