@@ -295,6 +295,10 @@ struct CaptureInterpretation {
 
   /// The memory of a tensor as that of one which autograd does not connect with it.
   private func detached(_ view: AliasView, _ metadata: NodeMetadata) throws -> AliasView {
+    guard recorder.recordsGradients || metadata.gradMode != true else {
+      throw OperatorError(
+        .notImplemented, nil, "a piece of an argument is taken with gradients on inside of a call with gradients off")
+    }
     let step = ViewStep(target: OperatorLibrary.detach, arguments: [])
     let value = try replay.applyAll(step.target, [], to: replay.read(view), cuttingHistory: true)[0]
     return AliasView(of: view, step: step, value: value, metadata: metadata, cutsHistory: true)

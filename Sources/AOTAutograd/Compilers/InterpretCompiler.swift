@@ -22,7 +22,14 @@ private final class InterpretedGraph: CompiledGraph, @unchecked Sendable {
   var workspaceByteCount: Int? { nil }
 
   func run(_ arguments: [Value]) throws -> [Value] {
-    try autocast(nil) { () throws in try noGrad { try interpret(arguments) } }
+    do {
+      return try autocast(nil) { () throws in try noGrad { try interpret(arguments) } }
+    } catch let error as ExecutionError {
+      // What the eager function would throw, with the line that the user wrote.
+      guard var cause = error.underlying as? any LocatedError else { throw error.underlying }
+      cause.source = error.source ?? cause.source
+      throw cause
+    }
   }
 
   private func interpret(_ arguments: [Value]) throws -> [Value] {
