@@ -153,9 +153,7 @@ struct CaptureInterpretation {
         throw OperatorError(.argument, target.name, "argument 0 must be the tensor written to")
       }
       if target.mutatesLayoutOnly {
-        try refuseEndedHistory(of: tensor, target, node)
-        try refuseUnsettled(tensor, node)
-        try refuseLayoutChange(of: tensor, node)
+        try refuseLayoutChange(of: tensor, by: target, node)
         guard let changed = try view(functional, arguments, changesLayout: true).reference else {
           throw OperatorError(.notImplemented, target.name, "gives several layouts to one tensor")
         }
@@ -344,93 +342,10 @@ struct CaptureInterpretation {
     return tensor
   }
 
-  /// - Throws: `OperatorError` where a write would reach memory that has another name in the graph.
-  private func refuseSharedMemory(_ tensor: CapturedTensor, _ node: Node) throws {
-    guard !tensor.view.memory.isHistoryEnded || !recorder.recordsGradients else {
-      throw OperatorError(
-        .notImplemented, node.target?.name,
-        "writes to memory of an argument after its history was ended by detach_; use detach()",
-        source: node.metadata.source)
-    }
-    guard let names = tensor.view.memory.sharedWith else { return }
-    throw OperatorError(
-      .notImplemented, node.target?.name,
-      "writes to memory that \(names) share; pass them as views of one tensor, or clone one of them",
-      source: node.metadata.source)
-  }
-
-  /// - Throws: `OperatorError` where another layout, which counts as a write, changes what becomes of gradients in a way that is
-  ///   not followed.
-  private func refuseLayoutChange(of tensor: CapturedTensor, _ node: Node) throws {
-    guard recorder.recordsGradients else { return }
-    let isInput = inputs.contains { $0 === tensor }
-    let isForeign = Swift.zip(inputs, inputViews).contains { $0 === tensor && $0.view.memory !== $1.memory }
-    let isInMemoryOfInputs = if case .input = tensor.view.memory.origin { true } else { false }
-    let losesViews = !isInput && isInMemoryOfInputs && capture.inputs.contains { $0.viewGradient == .conditional }
-    guard isForeign || losesViews else { return }
-    throw OperatorError(
-      .notImplemented, node.target?.name,
-      isForeign
-        ? "changes the layout of an argument that was given other memory; change that of what it was given"
-        : "counts as a write to memory of which an argument is a view that gradients do not follow after writes; use a view instead",
-      source: node.metadata.source)
-  }
-
-  /// - Throws: `OperatorError` where autograd's way from an input to its base depends on whether it is written to.
-  private func refuseUnsettled(_ tensor: CapturedTensor, _ node: Node) throws {
-    guard case .input(let index) = tensor.view.memory.origin, capture.inputs[index].viewGradient == .unsettled else {
-      return
-    }
-    throw OperatorError(
-      .notImplemented, node.target?.name,
-      "changes an argument that is a view whose base came to require a gradient later, or a view of a view that is a leaf; take "
-        + "the view once gradients are asked for, or clone it",
-      source: node.metadata.source)
-  }
-
-  /// - Throws: `OperatorError` where a write would reach what a piece of unsafe_split was taken of, in the way of no view.
-  private func refuseUnsafePiece(_ tensor: CapturedTensor, _ node: Node) throws {
-    guard recorder.recordsGradients,
-      let piece = tensor.view.chain(while: { _ in true }).first(where: { $0.step?.target.givesUnsafePieces == true })
-    else { return }
-    throw OperatorError(
-      .notImplemented, node.target?.name,
-      "writes to what \(piece.step?.target.name.description ?? "") gave; use split instead, or clone it",
-      source: node.metadata.source)
-  }
-
-  /// - Throws: `OperatorError` where `detach_` ends the history of an input that shares memory with others: that of its views ends
-  ///   with it.
-  private func refuseEndedHistory(of tensor: CapturedTensor, _ target: OperatorDefinition, _ node: Node) throws {
-    guard target === OperatorLibrary.detach.inPlace, case .input(let index) = tensor.view.memory.origin,
-      capture.inputs[index].base != nil
-    else { return }
-    throw OperatorError(
-      .notImplemented, target.name, "ends the history of an argument that shares memory with others; use detach()",
-      source: node.metadata.source)
-  }
-
-  /// - Throws: `OperatorError` where an input that was given other memory is written to: its history would have to go on from
-  ///   that memory's, or begin.
-  private func refuseForeignMemory(_ tensor: CapturedTensor, _ node: Node) throws {
-    guard recorder.recordsGradients,
-      Swift.zip(inputs, inputViews).contains(where: {
-        $0.view.memory === tensor.view.memory && $0.view.memory !== $1.memory
-      })
-    else { return }
-    throw OperatorError(
-      .notImplemented, node.target?.name,
-      "writes to an argument that was given other memory; write to what it was given",
-      source: node.metadata.source)
-  }
-
   private func write(
     _ functional: OperatorDefinition, _ arguments: [CapturedValue], to tensor: CapturedTensor, _ node: Node
   ) throws {
-    try refuseSharedMemory(tensor, node)
-    try refuseForeignMemory(tensor, node)
-    try refuseUnsafePiece(tensor, node)
-    try refuseUnsettled(tensor, node)
+    try refuseWrite(to: tensor, node)
     let old = try replay.read(tensor.view)
     guard var new = try evaluate(functional, arguments).reference else {
       throw OperatorError(.notImplemented, node.target?.name, "gives no single tensor to write")
@@ -449,9 +364,7 @@ struct CaptureInterpretation {
     }
     let written = target.schema.writtenPositions.compactMap { arguments[$0].reference }
     for (index, tensor) in written.enumerated() {
-      try refuseSharedMemory(tensor, node)
-      try refuseUnsafePiece(tensor, node)
-      try refuseUnsettled(tensor, node)
+      try refuseWrite(to: tensor, node)
       let sharing = arguments.flatMap(\.references).filter { $0.view.memory === tensor.view.memory }
       guard sharing.count == 1 else {
         throw OperatorError(

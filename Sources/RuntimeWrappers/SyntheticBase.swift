@@ -47,14 +47,16 @@ public struct SyntheticBase: RuntimeWrapper {
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
-    { arguments in
+    let earlyOutputs = outputs.filter(\.isMadeBeforeWrites)
+    let lateOutputs = outputs.filter { !$0.isMadeBeforeWrites }
+    return { arguments in
       for change in layoutChanges { try change.check(arguments) }
       let firstUses = layoutChanges.map { $0.isFirstUse(arguments) }
       let inputs = try bases.map { try .reference(Self.tensor($0, arguments)) } + otherInputs.map { arguments[$0] }
-      let early = try outputs.filter(\.isMadeBeforeWrites).map { ($0.positions, try $0.made(of: arguments)) }
+      let early = try earlyOutputs.map { ($0.positions, try $0.made(of: arguments)) }
       var results = try inner(inputs)
       for (change, isFirst) in zip(layoutChanges, firstUses) { try change.make(arguments, isFirstUse: isFirst) }
-      let late = try outputs.filter { !$0.isMadeBeforeWrites }.map { ($0.positions, try $0.made(of: arguments)) }
+      let late = try lateOutputs.map { ($0.positions, try $0.made(of: arguments)) }
       for (positions, output) in early + late {
         for position in positions { results[position] = output }
       }

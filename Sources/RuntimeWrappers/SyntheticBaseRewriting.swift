@@ -116,7 +116,7 @@ struct SyntheticBaseRewriting {
       if base.requiresGrad || base.requiresGradAfter {
         let history = addBase(.autogradBase(of: own[0].input), base, over: own.map(\.input))
         view = graft(history, onto: view)
-        if isWritten(own.map(\.input)) { try copy(view, into: history) }
+        if isWritten(own.map(\.input)) { try copy(view, of: own.map(\.input), into: history) }
       }
       for member in own { try replace(member.input, by: member.base.views, of: view) }
       storageMembers.formUnion(own.map(\.input))
@@ -209,8 +209,10 @@ struct SyntheticBaseRewriting {
   }
 
   /// Adds the write of a view's elements to the base that has its history, where the function ends.
-  private mutating func copy(_ view: NodeID, into base: NodeID) throws {
-    if let change = placeholders.flatMap({ graph.users(of: $0) }).first(where: changesLayout(byCall:)) {
+  ///
+  /// - Parameter inputs: The views of the base; what is written is what the base has, in its own layout.
+  private mutating func copy(_ view: NodeID, of inputs: [Int], into base: NodeID) throws {
+    if let change = inputs.flatMap({ graph.users(of: placeholders[$0]) }).first(where: changesLayout(byCall:)) {
       throw OperatorError(
         .notImplemented, graph[change].target?.name,
         "changes the layout of an input that shares memory, which the function writes to, with another one; clone one of them",
@@ -244,7 +246,6 @@ struct SyntheticBaseRewriting {
 
   consuming func finish() throws -> (AOTGraphCapture, SyntheticBase?) {
     var capture = original
-    for node in replacements.values { try refuseEndedHistory(node) }
     let layoutChanges = replacements.sorted { $0.key < $1.key }.compactMap { layoutChange(of: $0.key, $0.value) }
     let outputs = takeOutputs(from: &capture, excluding: Set(layoutChanges.map(\.input)))
     let others = placeholders.indices.filter { replacements[$0] == nil }
@@ -255,17 +256,6 @@ struct SyntheticBaseRewriting {
       capture,
       SyntheticBase(bases: bases, otherInputs: others, layoutChanges: layoutChanges, outputs: outputs)
     )
-  }
-
-  /// - Throws: `OperatorError` where the history of an input ends with `detach_`: that of its views may end with it.
-  private func refuseEndedHistory(_ node: NodeID) throws {
-    guard let user = graph.users(of: node).first(where: { graph[$0].target === OperatorLibrary.detach.inPlace }) else {
-      return
-    }
-    throw OperatorError(
-      .notImplemented, graph[user].target?.name,
-      "ends the history of an argument that shares memory with others; use detach()",
-      source: graph[user].metadata.source)
   }
 
   /// Whether a call such as `t_` gives a node's value another layout.

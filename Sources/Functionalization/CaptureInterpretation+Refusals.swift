@@ -1,0 +1,107 @@
+import AOTArtifacts
+import EagerAutograd
+import GraphIR
+import Operators
+import TensorCore
+
+// What a captured function does to memory that a functional graph cannot say, or in a way that gradients are not known to follow.
+extension CaptureInterpretation {
+  /// - Throws: `OperatorError` where a write has no functional counterpart.
+  func refuseWrite(to tensor: CapturedTensor, _ node: Node) throws {
+    try refuseSharedMemory(tensor, node)
+    try refuseWriteAfterDetaching(tensor, node)
+    try refuseForeignMemory(tensor, node)
+    try refuseUnsafePiece(tensor, node)
+    try refuseUnsettled(tensor, node)
+  }
+
+  /// - Throws: `OperatorError` where a call that gives a tensor another layout has no functional counterpart.
+  func refuseLayoutChange(of tensor: CapturedTensor, by target: OperatorDefinition, _ node: Node) throws {
+    try refuseEndedHistory(of: tensor, target, node)
+    try refuseUnsettled(tensor, node)
+    try refuseUnfollowedLayout(of: tensor, node)
+  }
+
+  /// - Throws: `OperatorError` where `detach_` ended the history of what is written to: those of its views end with it.
+  private func refuseWriteAfterDetaching(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard tensor.view.memory.isHistoryEnded, recorder.recordsGradients else { return }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      "writes to memory of an argument after its history was ended by detach_; use detach()",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where a write would reach memory that has another name in the graph.
+  private func refuseSharedMemory(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard let names = tensor.view.memory.sharedWith else { return }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      "writes to memory that \(names) share; pass them as views of one tensor, or clone one of them",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where another layout, which counts as a write, changes what becomes of gradients in a way that is
+  ///   not followed.
+  private func refuseUnfollowedLayout(of tensor: CapturedTensor, _ node: Node) throws {
+    guard recorder.recordsGradients else { return }
+    let isInput = inputs.contains { $0 === tensor }
+    let isForeign = zip(inputs, inputViews).contains { $0 === tensor && $0.view.memory !== $1.memory }
+    let isInMemoryOfInputs = if case .input = tensor.view.memory.origin { true } else { false }
+    let losesViews = !isInput && isInMemoryOfInputs && capture.inputs.contains { $0.viewGradient == .conditional }
+    guard isForeign || losesViews else { return }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      isForeign
+        ? "changes the layout of an argument that was given other memory; change that of what it was given"
+        : "counts as a write to memory of which an argument is a view that gradients do not follow after writes; use a view instead",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where autograd's way from an input to its base depends on whether it is written to.
+  private func refuseUnsettled(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard case .input(let index) = tensor.view.memory.origin, capture.inputs[index].viewGradient == .unsettled else {
+      return
+    }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      "changes an argument that is a view whose base came to require a gradient later, or a view of a view that is a leaf; take "
+        + "the view once gradients are asked for, or clone it",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where a write would reach what a piece of unsafe_split was taken of, in the way of no view.
+  private func refuseUnsafePiece(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard recorder.recordsGradients,
+      let piece = tensor.view.chain(while: { _ in true }).first(where: { $0.step?.target.givesUnsafePieces == true })
+    else { return }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      "writes to what \(piece.step?.target.name.description ?? "") gave; use split instead, or clone it",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where `detach_` ends the history of an input that shares memory with others: that of its views ends
+  ///   with it.
+  private func refuseEndedHistory(of tensor: CapturedTensor, _ target: OperatorDefinition, _ node: Node) throws {
+    guard target === OperatorLibrary.detach.inPlace, case .input(let index) = tensor.view.memory.origin,
+      capture.inputs[index].base != nil
+    else { return }
+    throw OperatorError(
+      .notImplemented, target.name, "ends the history of an argument that shares memory with others; use detach()",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where an input that was given other memory is written to: its history would have to go on from
+  ///   that memory's, or begin.
+  private func refuseForeignMemory(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard recorder.recordsGradients,
+      zip(inputs, inputViews).contains(where: {
+        $0.view.memory === tensor.view.memory && $0.view.memory !== $1.memory
+      })
+    else { return }
+    throw OperatorError(
+      .notImplemented, node.target?.name,
+      "writes to an argument that was given other memory; write to what it was given",
+      source: node.metadata.source)
+  }
+}
