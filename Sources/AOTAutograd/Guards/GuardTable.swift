@@ -58,8 +58,8 @@ final class GuardTable<Output>: Sendable {
   private func find(_ tensors: [Tensor], _ constants: [Constant]) -> CompiledEntry<Output>? {
     let context = DispatchContext.current
     let known = entries.withLock { $0 }
-    // Not `first(where:)`: it is generic, and would take longer than most checks.
-    for index in known.indices where known[index].accepts(tensors, constants, context: context) { return known[index] }
+    // Not `first(where:)` or `indices`: they are generic, and would take longer than most checks.
+    for index in 0..<known.count where known[index].accepts(tensors, constants, context: context) { return known[index] }
     return nil
   }
 

@@ -26,7 +26,7 @@ struct OutputTree<Output>: @unchecked Sendable {
   func filled(with values: [Value]) throws -> Output {
     if Output.self == [Tensor].self, values.count == tensors.count {
       // The very type: nothing of the mold is left.
-      return unsafeBitCast(values.compactMap(\.reference), to: Output.self)
+      return unsafeBitCast(values.compactMap { $0.reference }, to: Output.self)
     }
     var next = values.makeIterator()
     return try map(mold) { _ in

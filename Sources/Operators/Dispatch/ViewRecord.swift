@@ -5,15 +5,15 @@ import TensorCore
 public final class ViewRecord: ViewMeta {
   /// The tensor that the view was taken of; a view itself or the base.
   public var source: Tensor { storedSource! }
-  public private(set) var call: OperatorCall
+  @exclusivity(unchecked) public private(set) var call: OperatorCall
   /// Which of the call's results this view is.
   public let resultIndex: Int
-  public package(set) var circumstance: Circumstance
+  @exclusivity(unchecked) public package(set) var circumstance: Circumstance
   /// The version of the memory that the view's gradient history belongs to: where memory has moved on, the history must be
   /// derived anew from the base's.
-  package var historyVersion: Int
+  @exclusivity(unchecked) package var historyVersion: Int
   /// nil only while the record is being freed.
-  private var storedSource: Tensor?
+  @exclusivity(unchecked) private var storedSource: Tensor?
 
   /// What was special when a view was made: autograd refuses writes through some views.
   public enum Circumstance: Hashable, Sendable {
@@ -37,6 +37,8 @@ public final class ViewRecord: ViewMeta {
   }
 
   deinit {
+    // A base ends the chain.
+    if storedSource?.viewMeta == nil { return }
     DeferredRelease.release { pending in
       for argument in call.arguments { argument.forEachReference { pending.append($0) } }
       pending.append(source)

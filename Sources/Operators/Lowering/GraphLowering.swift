@@ -8,7 +8,7 @@ import TensorCore
 /// caller's, everything in between is temporary.
 public struct GraphLowering: Sendable {
   public let program: LoopProgram
-  /// What the caller passes for each external buffer, by position.
+  /// What the caller passes for each external buffer, by position. Placeholders that nothing reads have none.
   public let externals: [External]
   /// Where each element of the graph's output tuple comes from.
   public let outputs: [Output]
@@ -92,7 +92,7 @@ private struct GraphLoweringWriter {
       case .placeholder:
         if let inlinedArguments {
           values[Int(id.index)] = .reference(inlinedArguments[placeholder])
-        } else if let meta = node.metadata.tensor {
+        } else if let meta = node.metadata.tensor, graph.hasUsers(id) {
           values[Int(id.index)] = .reference(external(.placeholder(placeholder, meta), meta))
         }
         placeholder += 1
