@@ -9,12 +9,15 @@ public struct LayoutChange: Hashable, Sendable {
   public var input: Int
   /// Whether autograd must not look: it would refuse, so it did not when the function did the same.
   public var isHidden: Bool
+  /// Whether autograd saw the input used by the function before.
+  public var isUsedBefore: Bool
   /// The calls in order, as the views whose layouts they give, with the grad mode in which they were made.
   public var steps: [ViewStep]
 
-  public init(input: Int, isHidden: Bool, steps: [ViewStep]) {
+  public init(input: Int, isHidden: Bool, isUsedBefore: Bool, steps: [ViewStep]) {
     self.input = input
     self.isHidden = isHidden
+    self.isUsedBefore = isUsedBefore
     self.steps = steps
   }
 
@@ -27,7 +30,7 @@ public struct LayoutChange: Hashable, Sendable {
   /// Whether gradients of the input, a leaf, are to arrive in the layout that the change gives it, as asked before the call: not
   /// where it was used before.
   public func isFirstUse(_ arguments: [Value]) -> Bool {
-    isHidden && arguments[input].reference?.isAccumulating == false
+    isHidden && !isUsedBefore && arguments[input].reference?.isAccumulating == false
   }
 
   /// - Parameter isFirstUse: What `isFirstUse(_:)` said before the call.
@@ -38,5 +41,17 @@ public struct LayoutChange: Hashable, Sendable {
       if isHidden || step.isWithoutGrad { try noGrad(change) } else { try change() }
     }
     if isFirstUse { arguments[input].reference?.adaptAccumulator() }
+  }
+}
+
+extension Graph {
+  /// Whether autograd sees a call on a tensor before another one, such as `t_`, gives the tensor another layout.
+  public func isUsedBeforeLayoutChange(_ tensor: NodeID) -> Bool {
+    for id in nodes where inputs(of: id).contains(tensor) {
+      guard let target = self[id].target as? OperatorDefinition else { continue }
+      if target.mutatesLayoutOnly, self[id].arguments.first?.reference == tensor { return false }
+      if self[id].metadata.gradMode != false, target.derivative?.isEmpty != true { return true }
+    }
+    return false
   }
 }

@@ -63,6 +63,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var layoutAfter: Layout?
     /// The calls such as `t_` that changed it, in order, as the views whose layouts they give.
     public var layoutChanges: [ViewStep]
+    /// Whether autograd saw the input used before its layout changed: gradients arrive in the layout that it had.
+    public var isUsedBeforeLayoutChange = false
     /// Whether all that eagerly counts as a write changes no element: a view of the input was given another layout, or its own
     /// elements were copied into it.
     public var onlyAdvancesVersion = false
@@ -84,6 +86,7 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
       self.requiresGradAfter = requiresGradAfter ?? requiresGrad
       self.mutatesData = mutatesData
       self.mutatesMetadata = mutatesMetadata
+      self.storageChange = storageChange
       self.mutationsHiddenFromAutograd = mutationsHiddenFromAutograd
       self.mutationsUnderNoGrad = mutationsUnderNoGrad
       self.layoutAfter = layoutAfter

@@ -33,7 +33,9 @@ extension CallObservation {
       return failure.stage == .call && hasWritten && !isFoundWhenRun
         ? ["writes, then throws \(failure.error.unlocated)"] : []
     }
-    if let failure, failure.stage != .backward || eager.failure == nil { return ["throws \(failure.error.unlocated)"] }
+    if let failure, failure.stage != .backward || eager.failure == nil {
+      return ["throws in the \(failure.stage) \(failure.error.unlocated)"]
+    }
     return zip(facts, eager.facts).compactMap { $0.difference(from: $1) }
   }
 

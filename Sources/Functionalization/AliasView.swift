@@ -21,6 +21,8 @@ final class Memory {
   /// The number of writes so far.
   private(set) var generation = 0
   private(set) var writes = WriteSummary()
+  /// Whether views were taken of a tensor over it.
+  var hasViews = false
   /// How often a tensor over the memory was given another layout, which eagerly counts as a write.
   private(set) var layoutChangeCount = 0
 
@@ -87,8 +89,8 @@ final class AliasView {
 
   private(set) var value: Tensor
   private var generation: Int
-  /// The version of the memory when the view was made.
-  private let firstVersion: Int
+  /// The version of the memory when the view was made, or made its tensor's layout.
+  private var firstVersion: Int
 
   init(base value: Tensor, memory: Memory) {
     self.memory = memory
@@ -133,6 +135,12 @@ final class AliasView {
       current = parent
     }
     return chain
+  }
+
+  /// Notes that a tensor was given the layout of the view, which counts as a write through it.
+  func recordLayoutChange() {
+    memory.recordLayoutChange()
+    firstVersion = memory.version
   }
 
   func update(_ value: Tensor) {

@@ -12,6 +12,7 @@ extension CaptureInterpretation {
     try refuseWriteAfterDetaching(tensor, node)
     try refuseForeignMemory(tensor, node)
     try refuseUnsafePiece(tensor, node)
+    try refusePartOfArgument(tensor, node)
     try refuseUnsettled(tensor, node)
   }
 
@@ -69,6 +70,13 @@ extension CaptureInterpretation {
       source: node.metadata.source)
   }
 
+  /// - Throws: `OperatorError` where a piece of an argument would have a history though the call is made with gradients off.
+  func refuseUnsafeViewWithGrad(of view: AliasView, _ metadata: NodeMetadata) throws {
+    guard !recorder.recordsGradients, metadata.gradMode == true, case .input = view.memory.origin else { return }
+    throw OperatorError(
+      .notImplemented, nil, "a piece of an argument is taken with gradients on inside of a call with gradients off")
+  }
+
   /// - Throws: `OperatorError` where a write would reach what a piece of unsafe_split was taken of, in the way of no view.
   private func refuseUnsafePiece(_ tensor: CapturedTensor, _ node: Node) throws {
     guard recorder.recordsGradients,
@@ -80,14 +88,27 @@ extension CaptureInterpretation {
       source: node.metadata.source)
   }
 
-  /// - Throws: `OperatorError` where `detach_` ends the history of an input that shares memory with others: that of its views ends
-  ///   with it.
-  private func refuseEndedHistory(of tensor: CapturedTensor, _ target: OperatorDefinition, _ node: Node) throws {
-    guard target === OperatorLibrary.detach.inPlace, case .input(let index) = tensor.view.memory.origin,
-      capture.inputs[index].base != nil
+  /// - Throws: `OperatorError` where an argument was made a part of itself: gradients of the rest would still be led through what
+  ///   it was.
+  private func refusePartOfArgument(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard recorder.recordsGradients, case .input(let index) = tensor.view.memory.origin, tensor === inputs[index],
+      tensor.view.chain(while: { _ in true }).contains(where: { $0.step?.target === OperatorLibrary.asStrided })
     else { return }
     throw OperatorError(
-      .notImplemented, target.name, "ends the history of an argument that shares memory with others; use detach()",
+      .notImplemented, node.target?.name,
+      "writes to an argument to which as_strided_ gave another layout; use as_strided",
+      source: node.metadata.source)
+  }
+
+  /// - Throws: `OperatorError` where `detach_` ends the history of a tensor that shares memory with others: that of its views ends
+  ///   with it.
+  private func refuseEndedHistory(of tensor: CapturedTensor, _ target: OperatorDefinition, _ node: Node) throws {
+    guard target === OperatorLibrary.detach.inPlace else { return }
+    let isSharedInput =
+      if case .input(let index) = tensor.view.memory.origin { capture.inputs[index].base != nil } else { false }
+    guard isSharedInput || recorder.recordsGradients && tensor.view.memory.hasViews else { return }
+    throw OperatorError(
+      .notImplemented, target.name, "ends the history of a tensor that shares memory with others; use detach()",
       source: node.metadata.source)
   }
 

@@ -158,7 +158,7 @@ struct CaptureInterpretation {
           throw OperatorError(.notImplemented, target.name, "gives several layouts to one tensor")
         }
         tensor.view = changed.view
-        tensor.view.memory.recordLayoutChange()
+        tensor.view.recordLayoutChange()
         if target === OperatorLibrary.detach.inPlace { tensor.view.memory.isHistoryEnded = true }
       } else {
         try write(functional, arguments, to: tensor, node)
@@ -277,29 +277,27 @@ struct CaptureInterpretation {
         .notImplemented, target.name, "gives a computed tensor another shape with gradients off; use a view instead")
     }
     if keepsHistory { results[0] = try recorder.grafted(results[0], onto: value) }
-    let source = if isUnsafe, case .input = parent.memory.origin { try detached(parent, metadata) } else { parent }
+    if isUnsafe { try refuseUnsafeViewWithGrad(of: parent, metadata) }
+    if !changesLayout { parent.memory.hasViews = true }
     let tensors = results.enumerated().map { index, value in
       let step = ViewStep(
         target: target, arguments: constants, resultIndex: index, isWithoutGrad: !changesLayout && isWithoutGrad)
-      let view = AliasView(of: source, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory)
+      let view = AliasView(of: parent, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory)
       view.isLayoutChangedWithoutGrad = changesLayout && isWithoutGrad
-      view.ownsHistory = keepsHistory || isUnsafe
-      view.special = isUnsafe ? .unsafe : nil
-      return CapturedTensor(view)
+      view.ownsHistory = keepsHistory
+      return CapturedTensor(isUnsafe ? unsafePiece(view) : view)
     }
     if case .list = target.schema.returns.first?.type { return .list(tensors.map { .reference($0) }) }
     return tensors.first.map { .reference($0) } ?? .none
   }
 
-  /// The memory of a tensor as that of one which autograd does not connect with it.
-  private func detached(_ view: AliasView, _ metadata: NodeMetadata) throws -> AliasView {
-    guard recorder.recordsGradients || metadata.gradMode != true else {
-      throw OperatorError(
-        .notImplemented, nil, "a piece of an argument is taken with gradients on inside of a call with gradients off")
-    }
+  /// A view as the tensor which autograd does not connect with what it was taken of: it has the view's history for its own.
+  private func unsafePiece(_ view: AliasView) -> AliasView {
     let step = ViewStep(target: OperatorLibrary.detach, arguments: [])
-    let value = try replay.applyAll(step.target, [], to: replay.read(view), cuttingHistory: true)[0]
-    return AliasView(of: view, step: step, value: value, metadata: metadata, cutsHistory: true)
+    let piece = AliasView(of: view, step: step, value: view.value, metadata: view.metadata, cutsHistory: true)
+    piece.ownsHistory = true
+    piece.special = .unsafe
+    return piece
   }
 
   /// Whether autograd knows a tensor as a view of another one.
@@ -329,6 +327,11 @@ struct CaptureInterpretation {
     }
     let (old, new) = (try replay.read(tensor.view), try replay.read(source))
     let keepsHistory = old.sizes == new.sizes && old.dtype == new.dtype
+    guard keepsHistory || recorder.currentMetadata.gradMode != false || !isRequiringInput(tensor) else {
+      throw OperatorError(
+        .notImplemented, target.name,
+        "gives an argument that requires a gradient memory of another shape with gradients off; use what it is given")
+    }
     // An input is given the memory once more, by autograd's own rules; a tensor made here becomes no view by it.
     let isInput =
       inputs.contains { $0 === tensor } && capture.needsAutograd && recorder.currentMetadata.gradMode != false
@@ -340,6 +343,10 @@ struct CaptureInterpretation {
     view.ownsHistory = true
     tensor.view = view
     return tensor
+  }
+
+  private func isRequiringInput(_ tensor: CapturedTensor) -> Bool {
+    recorder.recordsGradients && Swift.zip(inputs, capture.inputs).contains { $0 === tensor && $1.requiresGrad }
   }
 
   private func write(

@@ -19,8 +19,7 @@ extension AOTGraphCapture {
       let result = try interpretation.run()
       let inputs = interpretation.inputs
       let outputs = try OutputClassification(
-        (result.elements ?? [result]) + interpretation.inputsWithOtherMemory, facts: self.outputs, inputs: inputs,
-        recordsGradients: needsAutograd)
+        (result.elements ?? [result]) + interpretation.inputsWithOtherMemory, inputs: inputs, of: self)
       let wantsGradient = self.inputs.map { needsAutograd && $0.requiresGrad }
       let mutations = try InputMutations(of: interpretation, recorder: recorder)
 

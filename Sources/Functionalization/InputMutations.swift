@@ -32,6 +32,7 @@ struct InputMutations {
             source: input.view.metadata.source)
         }
         info.mutatesMetadata = true
+        info.isUsedBeforeLayoutChange = graph.isUsedBeforeLayoutChange(placeholders[index])
         info.layoutChanges = zip(input.view.steps, input.view.chain { _ in true }.reversed()).map { step, view in
           var step = step
           step.isWithoutGrad = view.isLayoutChangedWithoutGrad

@@ -18,7 +18,11 @@ struct OutputClassification {
   private(set) var histories: [Returned] = []
 
   private let inputs: [CapturedTensor]
+  /// The number of elements that the captured graph returns.
+  private let outputCount: Int
   private let recordsGradients: Bool
+  /// Whether the call is made with grad mode off, or in inference mode.
+  private let isWithoutGrad: Bool
   /// Per block of memory that is no input's: the distinct tensors over it that are returned.
   private var tensorsByMemory: [ObjectIdentifier: [CapturedTensor]] = [:]
   /// The first position at which a tensor is returned.
@@ -27,14 +31,14 @@ struct OutputClassification {
 
   /// - Parameters:
   ///   - elements: What the captured graph returns, and what inputs are that were given other memory.
-  ///   - facts: Per output, what autograd knows of the eager one.
   ///   - inputs: The tensors that were passed in.
-  ///   - recordsGradients: Whether gradients will be taken of the graph.
-  init(
-    _ elements: [CapturedValue], facts: [AOTGraphCapture.OutputFacts], inputs: [CapturedTensor], recordsGradients: Bool
-  ) throws {
+  ///   - capture: What was captured.
+  init(_ elements: [CapturedValue], inputs: [CapturedTensor], of capture: AOTGraphCapture) throws {
     self.inputs = inputs
-    self.recordsGradients = recordsGradients
+    outputCount = capture.outputs.count
+    recordsGradients = capture.needsAutograd
+    isWithoutGrad = !capture.signature.isGradEnabled || capture.signature.isInferenceMode
+    let facts = capture.outputs
     for (position, element) in elements.enumerated() {
       guard let tensor = element.reference else { continue }
       if positions[ObjectIdentifier(tensor)] != nil { continue }
@@ -80,7 +84,15 @@ struct OutputClassification {
       histories.append(Returned(view: after.last?.parent ?? view, descriptor: .output(position)))
       return info(kind, steps, ownHistory: steps.count - after.count)
     }
-    if let (other, steps) = detachedBase(of: view, before: position) {
+    if view.parent != nil, isWithoutGrad,
+      let view = view.chain(while: { _ in true }).first(where: { $0.metadata.gradMode == true })
+    {
+      throw OperatorError(
+        .notImplemented, view.step?.target.name,
+        "takes a view, which is returned, with gradients on inside of a call with gradients off; leave enableGrad to the caller",
+        source: view.metadata.source)
+    }
+    if let (other, steps) = detachedBase(of: view) {
       return regenerated(.aliasOfOutput(other), by: steps)
     }
     if case .input(let index) = view.memory.origin {
@@ -89,10 +101,7 @@ struct OutputClassification {
       return alias
     }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
-    // Eagerly, a view that was made with grad mode off requires a gradient since its base does.
-    let sharesRequiring =
-      recordsGradients && facts.requiresGrad && !view.hasOwnHistory && view.steps.contains(where: \.isWithoutGrad)
-    if view.parent == nil || siblings.count == 1 && !sharesRequiring {
+    if view.parent == nil || siblings.count == 1 && !isFollowed(view, facts) {
       outputs.append(Returned(view: view, descriptor: .output(position)))
       return info(.nonAlias)
     }
@@ -107,14 +116,27 @@ struct OutputClassification {
     }
     return regenerated(.aliasOfIntermediate(number), by: view.steps)
   }
-  /// Where a view was taken of a detached tensor that is an earlier output: autograd knows that one as the view's base.
-  private func detachedBase(of view: AliasView, before position: Int) -> (output: Int, steps: [ViewStep])? {
+
+  /// Whether autograd treats a view otherwise than a tensor of its own: it has its gradient history from its base, and neither one
+  /// that was made with grad mode off nor one of several that a call gave may be written to.
+  private func isFollowed(_ view: AliasView, _ facts: AOTGraphCapture.OutputFacts) -> Bool {
+    let chain = view.chain { !$0.ownsHistory }
+    if recordsGradients && facts.requiresGrad { return !chain.isEmpty }
+    return chain.contains { view in
+      guard let step = view.step else { return false }
+      if case .list = step.target.schema.returns.first?.type { return true }
+      return step.isWithoutGrad || isWithoutGrad && view.metadata.gradMode != true
+    }
+  }
+
+  /// Where a view was taken of a detached tensor that is another output: autograd knows that one as the view's base.
+  private func detachedBase(of view: AliasView) -> (output: Int, steps: [ViewStep])? {
     var steps: [ViewStep] = []
     for step in view.chain(while: { _ in true }) {
       if step !== view, step.step?.target === OperatorLibrary.detach {
         let tensors = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
         guard let base = tensors.first(where: { $0.view === step }), let output = positions[ObjectIdentifier(base)],
-          output < position, !inputs.contains(where: { $0 === base })
+          output < outputCount, !inputs.contains(where: { $0 === base })
         else { return nil }
         return (output, steps.reversed())
       }

@@ -127,10 +127,11 @@ struct ViewReplay {
     if view.value.storage === source.storage, view.value.layout == source.layout, view.value.dtype == source.dtype {
       return (parent, mutated)
     }
-    guard source.dtype != .bool || mutated.dtype == .bool else {
+    // Bytes other than 0 and 1 would become those.
+    guard (source.dtype == .bool) == (mutated.dtype == .bool) else {
       throw OperatorError(
         .notImplemented, step.target.name,
-        "shows bool memory as \(mutated.dtype), and cannot be written to; clone it first")
+        "shows \(source.dtype) memory as \(mutated.dtype), and cannot be written to; clone it first")
     }
     if step.target === OperatorLibrary.unfold { source = try detachedFromInputs(source) }
     let call = OperatorCall(step.target, [.reference(source)] + step.arguments.map { $0.widened() })

@@ -86,12 +86,15 @@ extension FunctionalGraph {
     return node
   }
 
-  /// Whether eager autograd would give an output a history. The meta data does not say for bases of outputs and for inputs.
+  /// Whether eager autograd would give an output a history. The metadata does not say for inputs.
   private func isDifferentiable(_ descriptor: Descriptor) -> Bool {
-    if case .output(let index) = descriptor, meta.outputs.indices.contains(index) {
-      return meta.outputs[index].requiresGrad
+    switch descriptor {
+    case .output(let index) where meta.outputs.indices.contains(index): return meta.outputs[index].requiresGrad
+    case .intermediateBase(let number):
+      let views = meta.outputs.filter { $0.kind == .aliasOfIntermediate(number) }
+      return views.isEmpty || views.contains(where: \.requiresGrad)
+    default: return true
     }
-    return true
   }
 }
 

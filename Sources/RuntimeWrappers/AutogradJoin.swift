@@ -51,7 +51,7 @@ public struct AutogradJoin: RuntimeWrapper {
     for index in plan.differentiableInputs {
       guard let meta = graph[metadata: inputs[index]].tensor else { continue }
       let info = functional.meta.inputs[index]
-      let steps = info.isView ? [] : try info.shapeChangesWithoutGrad(of: meta)
+      let steps = info.isView || info.isUsedBeforeLayoutChange ? [] : try info.shapeChangesWithoutGrad(of: meta)
       if !steps.isEmpty { plan.changedShapes[index] = steps }
     }
     plan.tangentCount = joint.differentiableOutputs.count
@@ -99,8 +99,8 @@ public struct AutogradJoin: RuntimeWrapper {
     { [plan] arguments in
       // Before anything is written: a write may leave a view whose history cannot be followed any more.
       let edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
-      let primals = try plan.savedPrimals(arguments, edges)
       var results = try noGrad { try inner(arguments) }
+      let primals = try plan.savedPrimals(arguments, edges)
       for index in plan.repeatedOutputs {
         results[index] = results[index].map { .reference(Tensor(sharingMemoryOf: $0)) }
       }

@@ -12,8 +12,6 @@ public struct MutationEpilogue: RuntimeWrapper {
   public static let name = "mutation epilogue"
 
   private let steps: [Step]
-  /// Inputs whose memory counts as written to.
-  private let advanced: [Int]
 
   private struct Step {
     let input: Int
@@ -29,15 +27,12 @@ public struct MutationEpilogue: RuntimeWrapper {
         input: index, isSeenByAutograd: !info.mutationsUnderNoGrad,
         hidesFromAutograd: info.mutationsHiddenFromAutograd)
     }
-    advanced = meta.inputs.indices.filter { meta.inputs[$0].onlyAdvancesVersion }
-    if steps.isEmpty && advanced.isEmpty { return nil }
+    if steps.isEmpty { return nil }
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
       try checkWritable(arguments)
-      // Before values are saved for a gradient: they do not change.
-      for input in advanced { arguments[input].reference?.storage.bumpVersion() }
       let results = try inner(arguments)
       for (step, result) in zip(steps, results) {
         guard let input = arguments[step.input].reference, let value = result.reference else { continue }
@@ -59,10 +54,9 @@ public struct MutationEpilogue: RuntimeWrapper {
   private static func write(_ value: Tensor, to input: Tensor, _ step: Step) throws {
     if step.hidesFromAutograd {
       try input.detach().copy_(value)
-    } else if step.isSeenByAutograd, isGradEnabled, input.viewRecord == nil, let edge = try value.gradientEdge() {
-      // What the input was before has no part in its new history, not even with a gradient of zeros.
+    } else if step.isSeenByAutograd, isGradEnabled, let edge = try value.gradientEdge() {
       try noGrad { _ = try input.copy_(value) }
-      input.setHistory(edge)
+      try input.setOverwritten(by: edge)
     } else if step.isSeenByAutograd {
       try input.copy_(value)
     } else {

@@ -33,7 +33,8 @@ public struct OutputRegeneration: RuntimeWrapper {
       info.layoutChanges.isEmpty
         ? nil
         : LayoutChange(
-          input: index, isHidden: info.isLeaf && info.requiresGrad, steps: info.layoutChanges)
+          input: index, isHidden: info.isLeaf && info.requiresGrad, isUsedBefore: info.isUsedBeforeLayoutChange,
+          steps: info.layoutChanges)
     }
     storageChanges = meta.inputs.enumerated().compactMap { index, info in
       info.storageChange.map { StorageChange(input: index, isUnderNoGrad: $0 == .underNoGrad) }
@@ -57,10 +58,9 @@ public struct OutputRegeneration: RuntimeWrapper {
       var values = [Value](repeating: .none, count: outputCount)
       for output in beforeWrites { try output.make(&values, arguments, results: []) }
       let results = try inner(arguments)
-      // What views are taken of may come after them.
-      for output in afterWrites where !output.isView { try output.make(&values, arguments, results: results) }
-      for output in afterWrites where output.isView { try output.make(&values, arguments, results: results) }
+      for output in afterWrites { try output.make(&values, arguments, results: results) }
       for (change, isFirst) in zip(layoutChanges, firstUses) { try change.make(arguments, isFirstUse: isFirst) }
+      if !layoutChanges.isEmpty { for output in afterWrites where output.isLatest { output.settle(values) } }
       for output in afterLayoutChanges { try output.make(&values, arguments, results: results) }
       for output in requiringLeaves { try values[output].reference?.setRequiresGrad(true) }
       if storageChanges.isEmpty { return values }

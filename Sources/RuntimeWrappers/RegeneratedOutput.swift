@@ -20,6 +20,8 @@ final class RegeneratedOutput: Sendable {
   }
 
   let moment: Moment
+  /// Whether it is a view that the function took after its last write to an input, but before it gave the input another layout here.
+  let isLatest: Bool
   private let position: Int
   private let source: Source
   private let views: PreparedViews
@@ -27,61 +29,67 @@ final class RegeneratedOutput: Sendable {
   /// what the views are taken of.
   private let history: (result: Int, views: PreparedViews)?
 
-  var isView: Bool {
-    switch source {
-    case .constant, .result, .input: false
-    case .viewOfResult, .viewOfInput, .viewOfOutput: true
-    }
-  }
-
+  /// - Parameters:
+  ///   - numbers: Where the output and its history would be among the results.
+  ///   - base: The moment of the output that it is a view of.
   private init(
-    _ moment: Moment, at position: Int, _ source: Source, _ steps: [ViewStep], of base: TensorMeta?,
-    history: (result: Int, stepCount: Int)?
+    _ info: ViewAndMutationMeta.OutputInfo, at position: Int, _ numbers: (result: Int, history: Int), base: Moment?,
+    _ meta: ViewAndMutationMeta, inputs: [TensorMeta?]
   ) {
+    var moment = base ?? .afterWrites
+    var steps = info.views
+    var baseMeta: TensorMeta?
+    switch info.kind {
+    case .nonAlias: source = .result(numbers.result)
+    case .constant(let constant): source = .constant(constant)
+    case .isInput(let input): source = .input(input)
+    case .aliasOfIntermediate(let base): source = .viewOfResult(meta.ownOutputCount + base)
+    case .aliasOfOutput(let other): source = .viewOfOutput(other)
+    case .aliasOfInput(let input):
+      source = .viewOfInput(input)
+      baseMeta = inputs[input]
+      let changes = meta.inputs[input].layoutChanges
+      if steps.count > changes.count, steps.starts(with: changes, by: { $0.isSameView(as: $1) }) {
+        steps.removeFirst(changes.count)
+        moment = .afterLayoutChanges
+        if !changes.isEmpty { baseMeta = nil }
+      }
+      if info.isMadeBeforeWrites, steps.count == info.views.count { moment = .beforeWrites }
+    }
+    // An input whose layout changed has its history already.
+    let own = info.ownHistory.map { $0 - (info.views.count - steps.count) }.flatMap { $0 > 0 ? $0 : nil }
+    views = PreparedViews(own.map { Array(steps.prefix($0)) } ?? steps, of: baseMeta)
+    history = own.map { (numbers.history, PreparedViews(Array(steps.dropFirst($0)), of: nil)) }
+    isLatest = moment == .afterWrites && baseMeta != nil && !info.isMadeBeforeWrites && info.ownHistory == nil
     self.moment = moment
     self.position = position
-    self.source = source
-    views = PreparedViews(history.map { Array(steps.prefix($0.stepCount)) } ?? steps, of: base)
-    self.history = history.map { ($0.result, PreparedViews(Array(steps.dropFirst($0.stepCount)), of: nil)) }
   }
 
+  /// The outputs, each after the one that it is a view of.
+  ///
   /// - Parameter inputs: The metadata of the inputs.
   static func all(of meta: ViewAndMutationMeta, inputs: [TensorMeta?]) -> [RegeneratedOutput] {
-    let ownCount = meta.outputs.count { $0.kind == .nonAlias }
-    var nextResult = 0
-    var nextHistory = ownCount + meta.intermediateBaseCount
-    return meta.outputs.enumerated().reduce(into: []) { outputs, output in
-      let info = output.element
-      var (moment, source, steps, base) = (Moment.afterWrites, Source.result(nextResult), info.views, TensorMeta?.none)
-      switch info.kind {
-      case .nonAlias: nextResult += 1
-      case .constant(let constant): source = .constant(constant)
-      case .isInput(let input): source = .input(input)
-      case .aliasOfIntermediate(let base): source = .viewOfResult(ownCount + base)
-      case .aliasOfOutput(let other):
-        source = .viewOfOutput(other)
-        // One that comes later is the graph's own.
-        if other < outputs.count { moment = outputs[other].moment }
-      case .aliasOfInput(let input):
-        source = .viewOfInput(input)
-        base = inputs[input]
-        let changes = meta.inputs[input].layoutChanges
-        if steps.count > changes.count, steps.starts(with: changes, by: { $0.isSameView(as: $1) }) {
-          steps.removeFirst(changes.count)
-          moment = .afterLayoutChanges
-          if !changes.isEmpty { base = nil }
-        }
-        if info.isMadeBeforeWrites, steps.count == info.views.count { moment = .beforeWrites }
+    var next = (result: 0, history: meta.ownOutputCount + meta.intermediateBaseCount)
+    let numbers = meta.outputs.map { info in
+      defer {
+        if info.kind == .nonAlias { next.result += 1 }
+        if info.ownHistory != nil { next.history += 1 }
       }
-      var history: (Int, Int)?
-      if let count = info.ownHistory {
-        // An input whose layout changed has its history already.
-        let remaining = count - (info.views.count - steps.count)
-        history = remaining > 0 ? (nextHistory, remaining) : nil
-        nextHistory += 1
-      }
-      outputs.append(RegeneratedOutput(moment, at: output.offset, source, steps, of: base, history: history))
+      return next
     }
+    var made: [Int: RegeneratedOutput] = [:]
+    var outputs: [RegeneratedOutput] = []
+    func make(_ position: Int) -> RegeneratedOutput {
+      if let known = made[position] { return known }
+      let info = meta.outputs[position]
+      let base: Moment? = if case .aliasOfOutput(let other) = info.kind { make(other).moment } else { nil }
+      let output = RegeneratedOutput(info, at: position, numbers[position], base: base, meta, inputs: inputs)
+      made[position] = output
+      outputs.append(output)
+      return output
+    }
+    for position in meta.outputs.indices { _ = make(position) }
+    return outputs
   }
 
   /// Makes the output.
@@ -101,6 +109,9 @@ final class RegeneratedOutput: Sendable {
       }
   }
 
+  /// Has autograd take the output for a view of memory as it is now.
+  func settle(_ values: [Value]) { values[position].reference?.settleViewGradient() }
+
   private func view(of base: Value, _ results: [Value]) throws -> Value {
     guard let base = base.reference else {
       throw GraphError(.execution, "an output is a view of something that is no tensor")
@@ -110,4 +121,9 @@ final class RegeneratedOutput: Sendable {
     if let edge = try results[history.result].reference?.gradientEdge() { view.setHistory(edge) }
     return .reference(try history.views.applied(to: view))
   }
+}
+
+extension ViewAndMutationMeta {
+  /// The number of outputs that the graph returns themselves.
+  fileprivate var ownOutputCount: Int { outputs.count { $0.kind == .nonAlias } }
 }

@@ -112,7 +112,7 @@ struct SyntheticBaseRewriting {
           .integers(base.meta.layout.sizes), .integers(base.meta.layout.strides), .int(base.meta.layout.offset),
         ],
         isWithoutGrad: true)
-      var view = try add(place, of: root)
+      var view = try add([place], of: root)
       if base.requiresGrad || base.requiresGradAfter {
         let history = addBase(.autogradBase(of: own[0].input), base, over: own.map(\.input))
         view = graft(history, onto: view)
@@ -176,30 +176,32 @@ struct SyntheticBaseRewriting {
     return node
   }
 
-  /// Adds a view of a node's value.
-  private mutating func add(_ step: ViewStep, of source: NodeID) throws -> NodeID {
+  /// Adds views of a node's value, each of the one before.
+  private mutating func add(_ steps: [ViewStep], of source: NodeID) throws -> NodeID {
     guard let meta = graph[metadata: source].tensor else {
       throw GraphError(.invalidArgument, "nothing is known of its value", node: graph[source].name)
     }
+    var (node, tensor) = (source, try Tensor(fake: meta))
+    for step in steps { (node, tensor) = try add(step, of: node, tensor) }
+    return node
+  }
+
+  private mutating func add(_ step: ViewStep, of source: NodeID, _ tensor: Tensor) throws -> (NodeID, Tensor) {
     let target = step.target
-    let arguments = step.arguments.map { $0.widened(to: NodeID.self) }
-    let value: Value
-    do {
-      value = try DispatchContext.current.withMode(nil) {
-        try target.call([.reference(Tensor(fake: meta))] + step.arguments.map { $0.widened() })
-      }
-    } catch let error as OperatorError where error.code == .shape {
-      throw OperatorError(
-        .notImplemented, target.name, "made an argument of a tensor that has another layout since (\(error.message))")
+    let value = try DispatchContext.current.withMode(nil) {
+      try target.call([.reference(tensor)] + step.arguments.map { $0.widened() })
     }
     var metadata = NodeMetadata(
       value: value.map { .reference(TensorMeta($0)) }, gradMode: step.isWithoutGrad ? false : nil)
-    let node = add(target, [.reference(source)] + arguments, metadata)
-    guard let elements = metadata.value?.elements, elements.indices.contains(step.resultIndex) else { return node }
-    metadata.value = elements[step.resultIndex]
+    let node = add(target, [.reference(source)] + step.arguments.map { $0.widened(to: NodeID.self) }, metadata)
+    if let view = value.reference { return (node, view) }
+    guard let views = value.elements, views.indices.contains(step.resultIndex),
+      let view = views[step.resultIndex].reference
+    else { throw OperatorError(.index, target.name, "gives no result \(step.resultIndex)") }
+    metadata.value = .reference(TensorMeta(view))
     let item = graph.inserting(.after(node)) { $0.getItem(node, step.resultIndex, metadata: metadata) }
     lastView = item
-    return item
+    return (item, view)
   }
 
   private mutating func graft(_ history: NodeID, onto view: NodeID) -> NodeID {
@@ -227,19 +229,26 @@ struct SyntheticBaseRewriting {
 
   private mutating func replace(_ input: Int, by views: [ViewStep], of base: NodeID) throws {
     let placeholder = placeholders[input]
-    var node = try views.reduce(base) { try add($1, of: $0) }
-    if let wanted = graph[metadata: placeholder].tensor, let got = graph[metadata: node].tensor,
-      got.sizes != wanted.sizes || got.layout.strides != wanted.layout.strides
-    {
-      // The input, or its base, was given another layout since it was made.
-      let layout = wanted.layout
-      let place = ViewStep(
-        target: OperatorLibrary.asStrided,
-        arguments: [.integers(layout.sizes), .integers(layout.strides), .int(layout.offset)])
-      node = try add(place, of: base)
-    }
+    let node = try add(viewsInUse(views, of: base, giving: graph[metadata: placeholder].tensor), of: base)
     replacements[input] = node
     graph.replaceAllUses(of: placeholder, with: node)
+  }
+
+  /// The views that lead from a base to an input, or one of its place where the input or its base was given another layout since it
+  /// was made.
+  private func viewsInUse(_ views: [ViewStep], of base: NodeID, giving wanted: TensorMeta?) throws -> [ViewStep] {
+    guard let wanted, let meta = graph[metadata: base].tensor else { return views }
+    let source = try Tensor(fake: meta)
+    let view = try? DispatchContext.current.withMode(nil) { try views.applied(to: source) }
+    if let view, view.sizes == wanted.sizes, view.strides == wanted.layout.strides { return views }
+    let layout = wanted.layout
+    guard wanted.dtype == meta.dtype, layout.elementRange.upperBound <= meta.layout.elementRange.upperBound else {
+      throw OperatorError(
+        .notImplemented, views.last?.target.name, "made an argument of a tensor that has another layout since; clone it"
+      )
+    }
+    let place: [Constant] = [.integers(layout.sizes), .integers(layout.strides), .int(layout.offset)]
+    return [ViewStep(target: OperatorLibrary.asStrided, arguments: place)]
   }
 
   // MARK: The result
@@ -247,7 +256,7 @@ struct SyntheticBaseRewriting {
   consuming func finish() throws -> (AOTGraphCapture, SyntheticBase?) {
     var capture = original
     let layoutChanges = replacements.sorted { $0.key < $1.key }.compactMap { layoutChange(of: $0.key, $0.value) }
-    let outputs = takeOutputs(from: &capture, excluding: Set(layoutChanges.map(\.input)))
+    let outputs = try takeOutputs(from: &capture, changing: Set(layoutChanges.map(\.input)))
     let others = placeholders.indices.filter { replacements[$0] == nil }
     for input in replacements.keys { try graph.erase(placeholders[input]) }
     capture.module.graph = graph
@@ -279,24 +288,28 @@ struct SyntheticBaseRewriting {
         target: view, arguments: arguments.dropFirst().map { $0.map { _ in .none } },
         isWithoutGrad: graph[user].metadata.gradMode == false)
     }
+    if steps.isEmpty { return nil }
     let known = original.inputs[input]
-    return steps.isEmpty
-      ? nil : LayoutChange(input: input, isHidden: known.isLeaf && known.requiresGrad, steps: steps)
+    return LayoutChange(
+      input: input, isHidden: known.isLeaf && known.requiresGrad, isUsedBefore: graph.isUsedBeforeLayoutChange(node),
+      steps: steps)
   }
 
   /// Takes out of the function's results what is an input that it does not get any more, or a view that is to have the history
   /// of one.
   ///
-  /// - Parameter changed: Inputs whose layout views of them may start from before or after it changed.
+  /// - Parameter changed: Inputs whose layout changes.
   private mutating func takeOutputs(
-    from capture: inout AOTGraphCapture, excluding changed: Set<Int>
-  ) -> [SyntheticBase.Output] {
+    from capture: inout AOTGraphCapture, changing changed: Set<Int>
+  ) throws -> [SyntheticBase.Output] {
     guard let output = graph.output, var results = graph.result.elements else { return [] }
     var outputs: [NodeID: SyntheticBase.Output] = [:]
     for (index, result) in results.enumerated() {
-      guard let node = result.reference, !baseNodes.contains(node), let (input, views) = viewOfInput(node),
-        views.isEmpty || storageMembers.contains(input) && !changed.contains(input)
-      else { continue }
+      guard let node = result.reference, !baseNodes.contains(node), let (input, views) = viewOfInput(node) else {
+        continue
+      }
+      try refuseReturned(node, views, of: input, isChanged: changed.contains(input))
+      guard views.isEmpty || storageMembers.contains(input) else { continue }
       let isMadeBeforeWrites = !views.isEmpty && isWrittenAfter(node)
       outputs[node, default: .init(positions: [], input: input, views: views, isMadeBeforeWrites: isMadeBeforeWrites)]
         .positions.append(index)
@@ -305,6 +318,16 @@ struct SyntheticBaseRewriting {
     }
     graph.setArguments(of: output, [.tuple(results)])
     return outputs.values.sorted { $0.positions[0] < $1.positions[0] }
+  }
+
+  /// Refuses views of inputs that autograd treats otherwise than views of what the graph gets.
+  private func refuseReturned(_ view: NodeID, _ views: [ViewStep], of input: Int, isChanged: Bool) throws {
+    let isOutdated = storageMembers.contains(input) && isChanged && isWrittenAfter(view)
+    guard !views.isEmpty, isOutdated || original.inputs[input].viewGradient == .conditional else { return }
+    throw OperatorError(
+      .notImplemented, views.last?.target.name,
+      "gives a view of an input that shares memory, which the function writes to, with another one, and which gradients do not follow "
+        + "after writes; clone one of them", source: graph[view].metadata.source)
   }
 
   /// Whether the memory of a node's value counts as written to after it was made.

@@ -53,6 +53,7 @@ public struct WrapperStack: Sendable {
       EffectTokens(meta),  // what follows is the graph's own convention: tokens in, tokens out
       FunctionalizedRNG(meta),  // what autograd saves has the key and counter of the call
       layers.autograd,  // histories are those of outer tensors
+      VersionAdvance(meta),  // between the inputs' histories and the saved values
       layers.subclass,  // what it passes and gets are the compiled graph's
       layers.restridden,  // innermost: before a result has a history
     ]

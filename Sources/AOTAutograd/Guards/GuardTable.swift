@@ -59,7 +59,9 @@ final class GuardTable<Output>: Sendable {
     let context = DispatchContext.current
     let known = entries.withLock { $0 }
     // Not `first(where:)` or `indices`: they are generic, and would take longer than most checks.
-    for index in 0..<known.count where known[index].accepts(tensors, constants, context: context) { return known[index] }
+    for index in 0..<known.count where known[index].accepts(tensors, constants, context: context) {
+      return known[index]
+    }
     return nil
   }
 

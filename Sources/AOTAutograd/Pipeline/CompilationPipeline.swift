@@ -136,14 +136,20 @@ struct CompilationPipeline {
     let graph = capture.module.graph
     for (position, (output, value)) in zip(meta.outputs, graph.result.elements ?? []).enumerated()
     where output.requiresGrad {
-      switch output.kind {
-      case .nonAlias, .aliasOfIntermediate:
+      let requiresWithBase =
+        switch output.kind {
+        case .nonAlias, .aliasOfIntermediate: false
+        case .aliasOfInput(let input):
+          capture.inputs[input].requiresGradAfter && !output.views.contains { $0.target === OperatorLibrary.detach }
+        case .aliasOfOutput(let other): meta.outputs[other].requiresGrad
+        case .constant, .isInput: true
+        }
+      guard requiresWithBase else {
         throw AOTError(
           .unsupported,
           "output \(position) requires a gradient though the function was called with gradients off or no argument that "
             + "requires one; leave enableGrad and setRequiresGrad to the caller",
           source: value.reference.flatMap { graph[metadata: $0].source })
-      case .constant, .isInput, .aliasOfInput, .aliasOfOutput: break
       }
     }
     let aliases = AliasAnalysis(graph)

@@ -111,11 +111,21 @@ struct Root {
       let output = try mode?.lift(output) ?? output
       guard let edge = try output.gradientEdge() else { throw AutogradError.doesNotRequire("output \(index)") }
       let gradient = try gradients?[index].map { try mode?.lift($0) ?? $0 }
-      return Root(edge: edge, gradient: try initial(gradient, for: output, index))
+      return Root(edge: edge, gradient: try initial(gradient, for: output, at: edge, index))
     }
   }
 
-  private static func initial(_ gradient: Tensor?, for output: Tensor, _ index: Int) throws -> Tensor {
+  private static func initial(
+    _ gradient: Tensor?, for output: Tensor, at edge: GradientEdge, _ index: Int
+  ) throws -> Tensor {
+    // An output that was given another layout since, with gradients off, is no more what its history is of.
+    let meta = edge.function.inputMetadata[edge.inputIndex] ?? TensorMeta(output)
+    return try GradientValidation.fitted(given(gradient, for: output, index), to: meta) {
+      "the gradient given for output \(index)"
+    }
+  }
+
+  private static func given(_ gradient: Tensor?, for output: Tensor, _ index: Int) throws -> Tensor {
     guard let gradient else {
       guard output.elementCount == 1 else {
         throw AutogradError(
@@ -130,7 +140,7 @@ struct Root {
         .invalidGradient,
         "the gradient given for output \(index) has shape \(gradient.sizes), the output has \(output.sizes)")
     }
-    return try GradientValidation.fitted(gradient, to: TensorMeta(output)) { "the gradient given for output \(index)" }
+    return gradient
   }
 }
 

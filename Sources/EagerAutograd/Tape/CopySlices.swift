@@ -48,10 +48,15 @@ final class CopySlices: GradientFunction {
     let copy = try gradient.copied(to: base.layout)
     let slice = try views.applied(to: copy)
     var result = try function.apply([slice.clone()])
-    if nextEdges[slot] != nil {
+    // Where all of the base was overwritten with what does not depend on it, no gradient arrives: that is other than zeros.
+    if nextEdges[slot] != nil, result[slot] != nil || !isWhole(slice) {
       try slice.copy_(result[slot] ?? .zeros(TensorMeta(slice)))
       result[slot] = copy
     }
     return result
+  }
+
+  private func isWhole(_ slice: Tensor) -> Bool {
+    slice.elementCount == base.layout.elementCount.value && !slice.layout.mayOverlapItself
   }
 }

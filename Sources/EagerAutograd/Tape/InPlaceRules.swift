@@ -51,7 +51,8 @@ package enum InPlaceRules {
     }
     // Through the view, the base was written to: its history moves on, and the view's is derived from it when asked for.
     let slices = CopySlices(
-      base: record.base, edge: try record.base.gradientEdge(), views: ViewChain(record), function: edge.function,
+      base: record.base, edge: try record.base.gradientEdge(), views: ViewChain(record, to: tensor),
+      function: edge.function,
       slot: slot)
     record.base.setHistory(GradientEdge(slices))
   }

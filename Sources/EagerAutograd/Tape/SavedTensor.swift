@@ -55,7 +55,7 @@ package final class SavedTensor {
   /// The history of a result that was written through a view of a base.
   static func history(ofResult index: Int, writtenTo tensor: Tensor) -> History {
     guard let record = tensor.viewRecord, let base = record.base.autogradState?.history else { return .result(index) }
-    return .resultThroughView(base: WeakEdge(base), ViewChain(record))
+    return .resultThroughView(base: WeakEdge(base), ViewChain(record, to: tensor))
   }
 
   /// The function that keeping the tensor keeps alive.

@@ -49,6 +49,9 @@ extension Tensor {
     return record.historyVersion == storage.version ? .conditional : .lost
   }
 
+  /// Has a view be one of memory as it is now.
+  package func settleViewGradient() { viewRecord?.historyVersion = storage.version }
+
   /// Has the gradient of a view be lost, as another one's is.
   package func loseViewGradient() { viewRecord?.historyVersion = -1 }
 }
@@ -57,17 +60,7 @@ enum ViewHistory {
   /// The history of a view, as if it were taken of its base now.
   static func derived(for tensor: Tensor, _ record: ViewRecord) throws -> GradientEdge? {
     guard let edge = try record.base.gradientEdge() else { return nil }
-    let base = TensorMeta(record.base)
-    if let (derived, layout) = try? derived(from: edge, base: base, ViewChain(record)), layout == tensor.layout {
-      return derived
-    }
-    // The base was given another layout since: what has not changed is the place in memory.
-    let place = ViewChain.Step(
-      target: OperatorLibrary.asStrided,
-      arguments: [.integers(tensor.sizes), .integers(tensor.strides), .int(tensor.layout.offset)], resultIndex: 0)
-    let function = place.gradientFunction(of: base, next: edge)
-    function.inputMetadata = [TensorMeta(tensor)]
-    return GradientEdge(function)
+    return try derived(from: edge, base: TensorMeta(record.base), ViewChain(record, to: tensor)).edge
   }
 
   /// The history of a view of a base with that history, and the view's layout.
@@ -130,7 +123,7 @@ enum ViewHistory {
 package struct ViewChain {
   let steps: [Step]
 
-  init(_ record: ViewRecord) {
+  private init(_ record: ViewRecord) {
     var steps: [Step] = []
     var current: ViewRecord? = record
     while let record = current {
@@ -141,6 +134,25 @@ package struct ViewChain {
       current = record.source.viewRecord
     }
     self.steps = steps.reversed()
+  }
+
+  /// The views of which one led to `tensor`; where the base was given another layout since, the place in its memory that has not
+  /// changed.
+  init(_ record: ViewRecord, to tensor: Tensor) {
+    let chain = ViewChain(record)
+    // Where a stand-in for an argument starts in its storage is not known.
+    if let layout = try? chain.layout(of: TensorMeta(record.base)), layout.sizes == tensor.sizes,
+      layout.strides == tensor.strides, layout.offset == tensor.layout.offset || tensor.isFake
+    {
+      self = chain
+    } else {
+      let place: [Value] = [.integers(tensor.sizes), .integers(tensor.strides), .int(tensor.layout.offset)]
+      steps = [Step(target: OperatorLibrary.asStrided, arguments: place, resultIndex: 0)]
+    }
+  }
+
+  private func layout(of base: TensorMeta) throws -> Layout {
+    try steps.reduce(into: base) { $0.layout = try $1.layouts(of: $0)[$1.resultIndex] }.layout
   }
 
   /// The same view of another tensor of the base's size.
@@ -164,7 +176,8 @@ package struct ViewChain {
       guard case .view(let rule) = target.implementation else {
         preconditionFailure("\(target.name) made a view without being one")
       }
-      let standIn = Tensor(unchecked: Storage(fakeByteCount: 0), layout: source.layout, dtype: source.dtype)
+      // What a view may reach is checked when it is made.
+      let standIn = Tensor(unchecked: Storage(fakeByteCount: .max), layout: source.layout, dtype: source.dtype)
       return try rule(OperatorCall(target, [.reference(standIn)] + arguments))
     }
 

@@ -200,6 +200,7 @@ extension OperatorLibrary {
     }
   )
   .viewInverse { call, source, mutated, _ in
+    if mutated.layout.isEmpty { return try source.clone() }
     guard mutated.layout.elementCount == source.layout.elementCount else {
       throw OperatorError(
         .overlap, call.target.name,
