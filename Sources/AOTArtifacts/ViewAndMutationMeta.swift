@@ -230,6 +230,12 @@ public struct ViewStep: Hashable, Sendable {
     hasher.combine(isWithoutGrad)
   }
 
+  /// Whether it shows memory as elements of a type that has no gradients.
+  fileprivate var endsGradients: Bool {
+    target.viewDType != nil
+      && arguments.contains { if case .dtype(let dtype) = $0 { !dtype.isFloatingPoint } else { false } }
+  }
+
   /// The view of `base` that this step describes.
   public func applied(to base: Tensor) throws -> Tensor {
     let call: [Value] = [.reference(base)] + arguments.map { $0.widened() }
@@ -245,8 +251,9 @@ public struct ViewStep: Hashable, Sendable {
 extension [ViewStep] {
   /// The view at the end of the chain.
   public func applied(to base: Tensor) throws -> Tensor {
-    // Autograd has no part in what leads to a detached tensor, or to a view made with grad mode off, and may not be able to.
-    let end = (lastIndex { $0.isWithoutGrad || $0.target === OperatorLibrary.detach } ?? -1) + 1
+    // Autograd has no part in what leads to a detached tensor, to a view made with grad mode off or to one of elements without
+    // gradients, and may not be able to.
+    let end = (lastIndex { $0.isWithoutGrad || $0.target === OperatorLibrary.detach || $0.endsGradients } ?? -1) + 1
     let start = try end == 0 ? base : noGrad { try self[..<end].reduce(base) { try $1.applied(to: $0) } }
     return try self[end...].reduce(start) { try $1.applied(to: $0) }
   }

@@ -12,7 +12,7 @@ extension CaptureInterpretation {
     try refuseWriteAfterDetaching(tensor, node)
     try refuseForeignMemory(tensor, node)
     try refuseUnsafePiece(tensor, node)
-    try refusePartOfArgument(tensor, node)
+    try refuseChangedArgument(tensor, node)
     try refuseUnsettled(tensor, node)
   }
 
@@ -88,16 +88,24 @@ extension CaptureInterpretation {
       source: node.metadata.source)
   }
 
-  /// - Throws: `OperatorError` where an argument was made a part of itself: gradients of the rest would still be led through what
-  ///   it was.
-  private func refusePartOfArgument(_ tensor: CapturedTensor, _ node: Node) throws {
-    guard recorder.recordsGradients, case .input(let index) = tensor.view.memory.origin, tensor === inputs[index],
-      tensor.view.chain(while: { _ in true }).contains(where: { $0.step?.target === OperatorLibrary.asStrided })
+  /// - Throws: `OperatorError` where gradients would be led through what an argument was: it was made a part of itself, or another
+  ///   shape was given to it where autograd does not look.
+  private func refuseChangedArgument(_ tensor: CapturedTensor, _ node: Node) throws {
+    guard recorder.recordsGradients, node.metadata.gradMode != false,
+      case .input(let index) = tensor.view.memory.origin,
+      tensor === inputs[index], capture.inputs[index].requiresGradAfter,
+      try tensor.view.chain(while: { _ in true }).contains(where: changesHistory)
     else { return }
     throw OperatorError(
       .notImplemented, node.target?.name,
-      "writes to an argument to which as_strided_ gave another layout; use as_strided",
+      "writes to an argument to which as_strided_, or another call with gradients off, gave another shape; use a view instead",
       source: node.metadata.source)
+  }
+
+  private func changesHistory(_ change: AliasView) throws -> Bool {
+    guard let parent = change.parent, let step = change.step else { return false }
+    if step.target === OperatorLibrary.asStrided { return true }
+    return try change.isLayoutChangedWithoutGrad && change.eagerMeta.sizes != parent.eagerMeta.sizes
   }
 
   /// - Throws: `OperatorError` where `detach_` ends the history of a tensor that shares memory with others: that of its views ends

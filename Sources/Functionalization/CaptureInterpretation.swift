@@ -264,7 +264,8 @@ struct CaptureInterpretation {
     let isWithoutGrad = metadata.gradMode == false
     // A layout change without grad mode leaves the tensor's history as it is; a view made then has none.
     if changesLayout { metadata.gradMode = nil }
-    let cutsHistory = !changesLayout && AliasView.cutsHistory(target, metadata)
+    let cutsHistory =
+      (!changesLayout || target === OperatorLibrary.detach) && AliasView.cutsHistory(target, metadata)
     let value = try replay.source(for: target, parent)
     var results = try recorder.with(metadata) {
       try replay.applyAll(target, constants, to: value, cuttingHistory: cutsHistory)

@@ -25,6 +25,11 @@ struct ViewReplay {
   /// What to take a view of: the parent's functional value, in the captured program's own layout where the view looks at that.
   func source(for target: OperatorDefinition, _ parent: AliasView) throws -> Tensor {
     guard target.dependsOnStrides else { return try read(parent) }
+    guard !recorder.recordsGradients || !parent.hasOwnHistory else {
+      throw OperatorError(
+        .notImplemented, target.name,
+        "looks at memory behind a tensor that has another gradient history than its memory; clone it first")
+    }
     let base = try restored(parent.base, for: target)
     return try replayed(parent, from: base)
   }

@@ -51,7 +51,8 @@ public struct AutogradJoin: RuntimeWrapper {
     for index in plan.differentiableInputs {
       guard let meta = graph[metadata: inputs[index]].tensor else { continue }
       let info = functional.meta.inputs[index]
-      let steps = info.isView || info.isUsedBeforeLayoutChange ? [] : try info.shapeChangesWithoutGrad(of: meta)
+      let isView = info.isView && !info.isLeaf
+      let steps = isView || info.isUsedBeforeLayoutChange ? [] : try info.shapeChangesWithoutGrad(of: meta)
       if !steps.isEmpty { plan.changedShapes[index] = steps }
     }
     plan.tangentCount = joint.differentiableOutputs.count

@@ -334,8 +334,7 @@ struct SyntheticBaseRewriting {
   private func isWrittenAfter(_ view: NodeID) -> Bool {
     let storage = graph[metadata: view].tensor?.storageID
     return graph.nodes.reversed().prefix { $0 != view }.contains { id in
-      graph[id].target?.schema.isMutating == true
-        && graph[id].arguments.first?.reference.flatMap { graph[metadata: $0].tensor?.storageID } == storage
+      graph[id].target?.schema.isMutating == true && graph[metadata: id].tensor?.storageID == storage
     }
   }
 
