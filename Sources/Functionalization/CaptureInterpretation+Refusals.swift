@@ -20,7 +20,7 @@ extension CaptureInterpretation {
   func refuseLayoutChange(of tensor: CapturedTensor, by target: OperatorDefinition, _ node: Node) throws {
     try refuseEndedHistory(of: tensor, target, node)
     try refuseUnsettled(tensor, node)
-    try refuseUnfollowedLayout(of: tensor, node)
+    try refuseUnfollowedLayout(of: tensor, by: target, node)
   }
 
   /// - Throws: `OperatorError` where `detach_` ended the history of what is written to: those of its views end with it.
@@ -43,24 +43,33 @@ extension CaptureInterpretation {
 
   /// - Throws: `OperatorError` where another layout, which counts as a write, changes what becomes of gradients in a way that is
   ///   not followed.
-  private func refuseUnfollowedLayout(of tensor: CapturedTensor, _ node: Node) throws {
+  private func refuseUnfollowedLayout(
+    of tensor: CapturedTensor, by target: OperatorDefinition, _ node: Node
+  ) throws {
     guard recorder.recordsGradients else { return }
     let isInput = inputs.contains { $0 === tensor }
     let isForeign = zip(inputs, inputViews).contains { $0 === tensor && $0.view.memory !== $1.memory }
     let isInMemoryOfInputs = if case .input = tensor.view.memory.origin { true } else { false }
     let losesViews = !isInput && isInMemoryOfInputs && capture.inputs.contains { $0.viewGradient == .conditional }
-    guard isForeign || losesViews else { return }
-    throw OperatorError(
-      .notImplemented, node.target?.name,
-      isForeign
-        ? "changes the layout of an argument that was given other memory; change that of what it was given"
-        : "counts as a write to memory of which an argument is a view that gradients do not follow after writes; use a view instead",
-      source: node.metadata.source)
+    let losesElements = target === OperatorLibrary.asStrided.inPlace && tensor.view.memory.hasViews
+    let obstacle: String? =
+      if isForeign {
+        "changes the layout of an argument that was given other memory; change that of what it was given"
+      } else if losesViews {
+        "counts as a write to memory of which an argument is a view that gradients do not follow after writes; use a view instead"
+      } else if losesElements {
+        "makes a tensor of which views were taken another part of its memory; use as_strided"
+      } else {
+        nil
+      }
+    guard let obstacle else { return }
+    throw OperatorError(.notImplemented, target.name, obstacle, source: node.metadata.source)
   }
 
   /// - Throws: `OperatorError` where autograd's way from an input to its base depends on whether it is written to.
   private func refuseUnsettled(_ tensor: CapturedTensor, _ node: Node) throws {
-    guard case .input(let index) = tensor.view.memory.origin, capture.inputs[index].viewGradient == .unsettled else {
+    guard case .input(let index) = tensor.view.memory.origin, isUnsettled(capture.inputs[index], tensor.view.memory)
+    else {
       return
     }
     throw OperatorError(
@@ -75,6 +84,12 @@ extension CaptureInterpretation {
     guard !recorder.recordsGradients, metadata.gradMode == true, case .input = view.memory.origin else { return }
     throw OperatorError(
       .notImplemented, nil, "a piece of an argument is taken with gradients on inside of a call with gradients off")
+  }
+
+  /// Whether views of an input get their gradients by another way once it is written to.
+  private func isUnsettled(_ input: AOTGraphCapture.InputFacts, _ memory: Memory) -> Bool {
+    let isLeafAndView = input.isLeaf && input.requiresGrad && input.viewGradient != .none
+    return input.viewGradient == .unsettled || isLeafAndView && memory.hasViews
   }
 
   /// - Throws: `OperatorError` where a write would reach what a piece of unsafe_split was taken of, in the way of no view.

@@ -84,7 +84,7 @@ struct OutputClassification {
       histories.append(Returned(view: after.last?.parent ?? view, descriptor: .output(position)))
       return info(kind, steps, ownHistory: steps.count - after.count)
     }
-    if view.parent != nil, isWithoutGrad,
+    if !facts.requiresGrad, isWithoutGrad,
       let view = view.chain(while: { _ in true }).first(where: { $0.metadata.gradMode == true })
     {
       throw OperatorError(

@@ -49,10 +49,10 @@ final class RegeneratedOutput: Sendable {
       source = .viewOfInput(input)
       baseMeta = inputs[input]
       let changes = meta.inputs[input].layoutChanges
-      if steps.count > changes.count, steps.starts(with: changes, by: { $0.isSameView(as: $1) }) {
+      if !changes.isEmpty, steps.count > changes.count, steps.starts(with: changes, by: { $0.isSameView(as: $1) }) {
         steps.removeFirst(changes.count)
         moment = .afterLayoutChanges
-        if !changes.isEmpty { baseMeta = nil }
+        baseMeta = nil
       }
       if info.isMadeBeforeWrites, steps.count == info.views.count { moment = .beforeWrites }
     }

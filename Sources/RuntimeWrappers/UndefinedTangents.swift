@@ -58,14 +58,15 @@ private struct UndefinedTangents {
     }
   }
 
-  /// The other operand of a sum with a gradient that does not arrive, where it has the sum's form.
+  /// The other operand of a sum with a gradient that does not arrive, where it has the sum's form: views of the sum rely on its
+  /// layout.
   private func onlySummand(of id: NodeID, _ target: any Operator) -> NodeID? {
     guard target === OperatorLibrary.add, let arguments = try? graph[id].boundArguments(),
       let left = arguments[0].reference, let right = arguments[1].reference, left != right,
       let sum = graph[metadata: id].tensor
     else { return nil }
     let other = undefined.contains(left) ? right : left
-    guard let meta = graph[metadata: other].tensor, meta.sizes == sum.sizes, meta.dtype == sum.dtype,
+    guard let meta = graph[metadata: other].tensor, meta.layout == sum.layout, meta.dtype == sum.dtype,
       arguments[2].scalar == 1 || other == left
     else { return nil }
     return other

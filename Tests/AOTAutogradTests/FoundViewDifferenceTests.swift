@@ -1,0 +1,191 @@
+import AOTAutograd
+import AOTAutogradTesting
+import EagerAutograd
+import Operators
+import TensorCore
+import XCTest
+
+/// The smallest forms of differences between compiled and eager functions that random programs have shown, where views and layouts
+/// are concerned.
+final class FoundViewDifferenceTests: XCTestCase {
+  // MARK: Views of computed tensors
+
+  func testOutputIsFollowedToItsBase() throws {
+    let views: [(Tensor) throws -> Tensor] = [
+      { try $0.narrow(1, from: 0, length: 1) }, { x in try noGrad { try x.view([2]) } }, { try $0.chunk(2)[1] },
+      { x in
+        _ = try noGrad { try OperatorLibrary.named("aten.transpose_.default")(.reference(x), .int(1), .int(1)) }
+        return try noGrad { try x.narrow(0, from: 0, length: 1) }
+      },
+    ]
+    for view in views {
+      for isGradEnabled in [true, false] {
+        let call = CheckedCall(isGradEnabled: isGradEnabled, afterwards: Self.unsqueezeOutput) {
+          [try Self.leaf([1, 2], [2, 1])]
+        }
+        try aotcheck(calls: [call]) { [try view($0[0] * 2)] }
+      }
+    }
+  }
+
+  func testOutputMadeWithoutGradMayNotBeWrittenToWithGrad() throws {
+    let write = { (arguments: [Tensor], outputs: [Tensor?]) in _ = try outputs[0]?.add_(arguments[0]) }
+    let call = CheckedCall(isGradEnabled: false, afterwards: write) { [try Self.leaf([1, 2], [2])] }
+    try aotcheck(calls: [call]) { _ in [try Tensor([0, 1] as [Float]).view([2])] }
+  }
+
+  func testPieceIsNoView() throws {
+    let piece = { (x: Tensor) in
+      try OperatorLibrary.named("aten._unsafe_view.default")(.reference(x), .list([.int(2), .int(1)]))
+    }
+    let write = { (arguments: [Tensor], _: [Tensor?]) in _ = try noGrad { try arguments[0].mul_(2) } }
+    let call = CheckedCall(afterwards: write) { [try Self.leaf([1, 2], [2])] }
+    try aotcheck(calls: [call]) { [try piece($0[0])] }
+    try aotcheck(calls: [call]) { inputs in [try noGrad { try piece(inputs[0]).view([2]) }] }
+  }
+
+  func testViewStandsBeforeWhatItIsAViewOf() throws {
+    let write = { (arguments: [Tensor], outputs: [Tensor?]) in _ = try outputs[1]?.mul_(arguments[0]) }
+    let call = CheckedCall(afterwards: write) { [try Self.leaf([1, 2], [2])] }
+    try aotcheck(calls: [call]) { inputs in
+      let detached = try inputs[0].detach()
+      return [try noGrad { try detached.view([2, 1]) }, detached]
+    }
+  }
+
+  func testDetachInPlaceEndsTheHistory() throws {
+    try aotcheck(calls: [CheckedCall { [try Self.leaf([1, 2], [2])] }]) { inputs in
+      let factor = try inputs[0] * 3
+      _ = try factor.detach_()
+      return [try inputs[0] * factor]
+    }
+  }
+
+  // MARK: Layouts
+
+  func testLeafIsUsedBeforeItsLayoutChanges() throws {
+    try aotcheck(calls: [CheckedCall { [try Self.leaf([1, 2], [2, 1])] }]) { inputs in
+      let result = try inputs[0] * 2
+      _ = try noGrad { try OperatorLibrary.named("aten.t_.default")(.reference(inputs[0])) }
+      return [result]
+    }
+  }
+
+  func testViewTakenLastIsNotOutdated() throws {
+    let look = { (_: [Tensor], outputs: [Tensor?]) in _ = try outputs[0]?.view([3, 1]) }
+    let call = CheckedCall(isGradEnabled: false, tangent: { _, _ in nil }, afterwards: look) {
+      [try Self.leaf([1, 2, 3], [3, 1])]
+    }
+    try aotcheck(calls: [call]) { inputs in
+      let row = try inputs[0].view([1, 3])
+      _ = try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(inputs[0]), .int(0))
+      return [try row.view([3])]
+    }
+  }
+
+  /// What counts as a write does so after autograd has looked at the arguments.
+  func testOneOfSeveralViewsIsReadBeforeAnotherChangesItsLayout() throws {
+    let call = CheckedCall { () throws -> CheckedCall.Arguments in
+      let leaf = try Self.leaf([1, 2, 3], [3, 1])
+      let parts = try leaf.split(sizes: [3, 0])
+      return .init(parts, behind: [leaf])
+    }
+    try aotcheck(calls: [call]) { inputs in
+      let result = try inputs[0].chunk(2, dimension: 1)[0]
+      _ = try noGrad { try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(inputs[1]), .int(0)) }
+      return [result]
+    }
+  }
+
+  func testArgumentIsAViewOfWhatHasAnotherLayoutSince() throws {
+    let call = CheckedCall { () throws -> CheckedCall.Arguments in
+      let base = try Tensor([1, 2, 3] as [Float])
+      let part = try base.split(sizes: [1, 2])[1]
+      _ = try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(base), .int(0))
+      return [base, part]
+    }
+    try aotcheck(calls: [call]) { inputs in
+      _ = try inputs[1].mul_(2)
+      return [inputs[1]]
+    }
+  }
+
+  func testWriteThroughAViewOfWhatHasAnotherLayoutSince() throws {
+    let leaf = try Self.leaf([1, 2], [1, 2])
+    let base = try leaf * 1
+    let view = try base.view([2])
+    _ = try OperatorLibrary.named("aten.t_.default")(.reference(base))
+    _ = try view.mul_(3)
+    try base.sum().backward()
+    XCTAssertEqual(try leaf.grad?.elements(as: Float.self), [3, 3])
+  }
+
+  // MARK: Writes
+
+  func testWriteToNoElements() throws {
+    let call = CheckedCall { () throws -> CheckedCall.Arguments in
+      let base = try Tensor([1] as [Float], shape: [1, 1])
+      return [base, try base.split(sizes: [1, 0], dimension: 1)[1]]
+    }
+    try aotcheck(calls: [call]) { inputs in
+      _ = try inputs[0].expand([1, 0]).mul_(2)
+      return [inputs[1]]
+    }
+  }
+
+  /// A value that is written over needs no gradient, not even one of zeros.
+  func testWrittenOverViewNeedsNoDerivative() throws {
+    let call = CheckedCall { () throws -> CheckedCall.Arguments in
+      let leaf = try Self.leaf([1, 2], [2])
+      let index = try Tensor([0, 1] as [Int64])
+      let value = try OperatorLibrary.named("aten.scatter.value_reduce")(
+        .reference(leaf), .int(0), .reference(index), .double(3), .string("multiply"))
+      return .init([try value.view([2, 1])], behind: [leaf])
+    }
+    try aotcheck(calls: [call]) { inputs in
+      [try OperatorLibrary.named("aten.gt_.Scalar")(.reference(inputs[0]), .double(1))]
+    }
+  }
+
+  func testGradientHasTheShapeOfTheHistory() throws {
+    let product = try Self.leaf([1, 2, 3], [3, 1]) * 2
+    _ = try noGrad { try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(product), .int(2)) }
+    XCTAssertThrowsError(try product.backward(gradient: Tensor([1, 1, 1] as [Float], shape: [3, 1, 1]))) {
+      XCTAssertEqual(($0 as? AutogradError)?.code, .invalidGradient)
+    }
+  }
+
+  // MARK: Refusals
+
+  func testRefusals() throws {
+    try assertRefused { try OperatorLibrary.named("aten.logical_not_.default")(.reference($0.view(.bool))) }
+    try assertRefused { x in
+      _ = try OperatorLibrary.named("aten.as_strided_.default")(
+        .reference(x), .list([.int(1)]), .list([.int(1)]))
+      return try x.mul_(2)
+    }
+    try assertRefused { x in
+      let value = try x * 2
+      let view = try value.view([2, 1])
+      _ = try value.detach_()
+      return view
+    }
+  }
+
+  private func assertRefused(_ function: @escaping (Tensor) throws -> Tensor, line: UInt = #line) throws {
+    let input = try Self.leaf([1, 2], [2]) * 1
+    XCTAssertThrowsError(try aotFunction(function)(input), line: line) {
+      XCTAssertEqual(($0 as? OperatorError)?.code, .notImplemented, "\($0)", line: line)
+    }
+    XCTAssertEqual(try input.elements(as: Float.self), [1, 2], line: line)
+  }
+
+  private static func unsqueezeOutput(_ arguments: [Tensor], _ outputs: [Tensor?]) throws {
+    guard let output = outputs[0] else { return }
+    _ = try noGrad { try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(output), .int(0)) }
+  }
+
+  private static func leaf(_ elements: [Float], _ shape: [Int]) throws -> Tensor {
+    try Tensor(elements, shape: shape).requiringGrad()
+  }
+}
