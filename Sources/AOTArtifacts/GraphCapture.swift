@@ -114,14 +114,22 @@ public struct AOTGraphCapture {
     self.gradModeAfter = gradModeAfter
   }
 
+  /// nil where it could go back from one of the views, which is what the base is there for.
+  private func failure(ofViewsOfBase number: Int, _ meta: ViewAndMutationMeta) -> AutogradError? {
+    let views = meta.outputs.indices.filter {
+      meta.outputs[$0].kind == .aliasOfIntermediate(number) && meta.outputs[$0].requiresGrad
+    }
+    let failures = views.map { outputs[$0].failure }
+    return failures.allSatisfy { $0 != nil } ? failures.first ?? nil : nil
+  }
+
   /// Why eager autograd could not go back from a result of the functional graph; nil where it could.
   public func failure(of result: ViewAndMutationMeta.Result, _ meta: ViewAndMutationMeta) -> AutogradError? {
     switch result {
     case .token: nil
     case .mutatedInput(let index): inputs[index].failureAfter
     case .output(let index), .outputHistory(let index): outputs[index].failure
-    case .intermediateBase(let number):
-      zip(meta.outputs, outputs).lazy.compactMap { $0.kind == .aliasOfIntermediate(number) ? $1.failure : nil }.first
+    case .intermediateBase(let number): failure(ofViewsOfBase: number, meta)
     }
   }
 

@@ -25,12 +25,11 @@ extension CallObservation {
       guard failure.stage == wanted.stage else {
         return ["throws \(failure.error.unlocated), eagerly only later: \(wanted.error.unlocated)"]
       }
-      guard type(of: failure.error) == type(of: wanted.error) else {
+      // What is wrong whatever the elements are is found before anything runs.
+      guard type(of: failure.error) == type(of: wanted.error) || wanted.error.isFoundWhenRun else {
         return ["throws \(failure.error.unlocated), eagerly: \(wanted.error.unlocated)"]
       }
-      let isFoundWhenRun =
-        (failure.error as? OperatorError).map { [.index, .elements, .assertion].contains($0.code) } ?? false
-      return failure.stage == .call && hasWritten && !isFoundWhenRun
+      return failure.stage == .call && hasWritten && !failure.error.isFoundWhenRun
         ? ["writes, then throws \(failure.error.unlocated)"] : []
     }
     if let failure, failure.stage != .backward || eager.failure == nil {
@@ -109,6 +108,11 @@ extension Error {
     guard var error = self as? any LocatedError else { return self }
     error.source = nil
     return error
+  }
+
+  /// Whether only the elements of tensors tell.
+  fileprivate var isFoundWhenRun: Bool {
+    (self as? OperatorError).map { [.index, .elements, .assertion].contains($0.code) } ?? false
   }
 
   /// Whether the error says that something is not supported, rather than wrong.

@@ -84,7 +84,9 @@ final class AliasView {
   var ownsHistory = false
   /// What is special about how it came about, where it is no view to autograd.
   var special: ViewAndMutationMeta.SpecialView?
-  /// Whether the tensor was given this layout, as by `t_`, with grad mode off: gradients flow through it all the same.
+  /// Whether this is a layout that the tensor itself was given, as by `t_`.
+  var isLayoutChange = false
+  /// Whether the tensor was given this layout with grad mode off: gradients flow through it all the same.
   var isLayoutChangedWithoutGrad = false
 
   private(set) var value: Tensor
@@ -147,6 +149,9 @@ final class AliasView {
     self.value = value
     self.generation = memory.generation
   }
+
+  /// Whether it is the memory's first tensor, though maybe in another layout.
+  var isFirst: Bool { chain(while: \.isLayoutChange).last?.parent ?? self === base }
 
   /// The memory's first tensor.
   var base: AliasView {

@@ -88,8 +88,11 @@ extension CaptureInterpretation {
 
   /// Whether views of an input get their gradients by another way once it is written to.
   private func isUnsettled(_ input: AOTGraphCapture.InputFacts, _ memory: Memory) -> Bool {
-    let isLeafAndView = input.isLeaf && input.requiresGrad && input.viewGradient != .none
-    return input.viewGradient == .unsettled || isLeafAndView && memory.hasViews
+    input.viewGradient == .unsettled || isLeafAndView(input) && memory.hasViews
+  }
+
+  func isLeafAndView(_ input: AOTGraphCapture.InputFacts) -> Bool {
+    input.isLeaf && input.requiresGrad && input.viewGradient != .none
   }
 
   /// - Throws: `OperatorError` where a write would reach what a piece of unsafe_split was taken of, in the way of no view.

@@ -184,6 +184,7 @@ struct CaptureInterpretation {
   /// Calls a functional operator on the arguments as memory is now.
   private func evaluate(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> Value {
     let arguments = try read(arguments)
+    if case .copy = target.implementation { return try replay.copy(target, arguments) }
     if target.traits.contains(.random) { return try random.call(target, arguments) }
     return target.traits.contains(.effectful)
       ? try effects.call(target, arguments) : try target.evaluate(arguments)
@@ -284,6 +285,7 @@ struct CaptureInterpretation {
       let step = ViewStep(
         target: target, arguments: constants, resultIndex: index, isWithoutGrad: !changesLayout && isWithoutGrad)
       let view = AliasView(of: parent, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory)
+      view.isLayoutChange = changesLayout
       view.isLayoutChangedWithoutGrad = changesLayout && isWithoutGrad
       view.ownsHistory = keepsHistory
       return CapturedTensor(isUnsafe ? unsafePiece(view) : view)
@@ -325,6 +327,14 @@ struct CaptureInterpretation {
     }
     guard tensor.view.memory !== source.memory else {
       throw OperatorError(.notImplemented, target.name, "gives a tensor its own memory in another way; use as_strided_")
+    }
+    if let index = inputs.firstIndex(where: { $0 === tensor }), capture.inputs[index].base != nil {
+      throw OperatorError(
+        .notImplemented, target.name, "gives an argument that shares memory with another one other memory; clone it")
+    }
+    if case .input(let index) = source.memory.origin, isLeafAndView(capture.inputs[index]) {
+      throw OperatorError(
+        .notImplemented, target.name, "gives a tensor the memory of an argument that is a view, but a leaf; clone it")
     }
     let (old, new) = (try replay.read(tensor.view), try replay.read(source))
     let keepsHistory = old.sizes == new.sizes && old.dtype == new.dtype

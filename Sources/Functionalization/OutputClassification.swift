@@ -75,12 +75,13 @@ struct OutputClassification {
     // A view that is made anew from its base gets the base's gradient history.
     func regenerated(
       _ kind: ViewAndMutationMeta.OutputInfo.Kind, by steps: [ViewStep]
-    ) -> ViewAndMutationMeta.OutputInfo {
+    ) throws -> ViewAndMutationMeta.OutputInfo {
       // Views of a view with such a history follow from it.
       let after = view.chain { !$0.ownsHistory }
       guard recordsGradients, facts.requiresGrad, view.hasOwnHistory, steps.count > after.count else {
         return info(kind, steps)
       }
+      try refuseViewOfForeignMemory(after, position)
       histories.append(Returned(view: after.last?.parent ?? view, descriptor: .output(position)))
       return info(kind, steps, ownHistory: steps.count - after.count)
     }
@@ -93,20 +94,21 @@ struct OutputClassification {
         source: view.metadata.source)
     }
     if let (other, steps) = detachedBase(of: view) {
-      return regenerated(.aliasOfOutput(other), by: steps)
+      return try regenerated(.aliasOfOutput(other), by: steps)
     }
     if case .input(let index) = view.memory.origin {
-      var alias = regenerated(.aliasOfInput(index), by: view.steps)
+      var alias = try regenerated(.aliasOfInput(index), by: view.steps)
       alias.isMadeBeforeWrites = view.isMadeBeforeWrites && alias.ownHistory == nil
       return alias
     }
     let siblings = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
-    if view.parent == nil || siblings.count == 1 && !isFollowed(view, facts) {
+    let first = first(of: siblings)
+    if first === tensor || siblings.count == 1 && !isFollowed(view, facts) {
       outputs.append(Returned(view: view, descriptor: .output(position)))
       return info(.nonAlias)
     }
-    if let base = siblings.first(where: { $0.view.parent == nil }), let first = positions[ObjectIdentifier(base)] {
-      return regenerated(.aliasOfOutput(first), by: view.steps)
+    if let first, let position = positions[ObjectIdentifier(first)] {
+      return try regenerated(.aliasOfOutput(position), by: Array(view.steps.dropFirst(first.view.steps.count)))
     }
     let next = intermediateBases.count
     let number = baseNumbers[ObjectIdentifier(view.memory)] ?? next
@@ -114,14 +116,39 @@ struct OutputClassification {
       baseNumbers[ObjectIdentifier(view.memory)] = number
       intermediateBases.append(Returned(view: view.base, descriptor: .intermediateBase(number)))
     }
-    return regenerated(.aliasOfIntermediate(number), by: view.steps)
+    return try regenerated(.aliasOfIntermediate(number), by: view.steps)
+  }
+
+  /// - Throws: `OperatorError` where an output is a view of an input that was given other memory: to autograd it is one of the input.
+  private func refuseViewOfForeignMemory(_ views: [AliasView], _ position: Int) throws {
+    guard position < outputCount, let owner = views.last?.parent,
+      inputs.enumerated().contains(where: { $1.view === owner && owner.memory.origin != .input($0) })
+    else { return }
+    throw OperatorError(
+      .notImplemented, views.first?.step?.target.name,
+      "gives a view, which is returned, of an argument that was given other memory; return a view of what it was given",
+      source: views.first?.metadata.source)
+  }
+
+  /// The returned tensor, if any, that the others over its memory are views of: in the layout that it has now.
+  private func first(of siblings: [CapturedTensor]) -> CapturedTensor? {
+    guard let first = siblings.first(where: { $0.view.isFirst }) else { return nil }
+    let changes = first.view.steps
+    let isBase =
+      changes.isEmpty
+      || siblings.allSatisfy { other in
+        let steps = other.view.steps
+        return other === first || steps.count > changes.count && steps.starts(with: changes) { $0.isSameView(as: $1) }
+      }
+    return isBase ? first : nil
   }
 
   /// Whether autograd treats a view otherwise than a tensor of its own: it has its gradient history from its base, and neither one
   /// that was made with grad mode off nor one of several that a call gave may be written to.
   private func isFollowed(_ view: AliasView, _ facts: AOTGraphCapture.OutputFacts) -> Bool {
     let chain = view.chain { !$0.ownsHistory }
-    if recordsGradients && facts.requiresGrad { return !chain.isEmpty }
+    if chain.allSatisfy(\.isLayoutChange) { return false }
+    if recordsGradients && facts.requiresGrad { return true }
     return chain.contains { view in
       guard let step = view.step else { return false }
       if case .list = step.target.schema.returns.first?.type { return true }

@@ -73,6 +73,23 @@ struct ViewReplay {
     return try Self.results(target, arguments, of: source)
   }
 
+  /// Calls an operator that copies views, such as `view_copy`.
+  func copy(_ target: OperatorDefinition, _ arguments: [Value]) throws -> Value {
+    do {
+      return try target.evaluate(arguments)
+    } catch let error as OperatorError where error.code == .shape {
+      // As for views.
+      if let source = arguments.first?.reference, !source.isContiguous,
+        target !== OperatorLibrary.asStrided.copyVariantDefinition
+      {
+        return try target.evaluate([.reference(try source.contiguous())] + arguments.dropFirst())
+      }
+      throw OperatorError(
+        .notImplemented, target.name,
+        "looks at memory in a way that only the tensor itself allows (\(error.message)); clone it first")
+    }
+  }
+
   private static func results(
     _ target: OperatorDefinition, _ arguments: [Constant], of source: Tensor
   ) throws -> [Tensor] {
@@ -132,8 +149,9 @@ struct ViewReplay {
     if view.value.storage === source.storage, view.value.layout == source.layout, view.value.dtype == source.dtype {
       return (parent, mutated)
     }
-    // Bytes other than 0 and 1 would become those.
-    guard (source.dtype == .bool) == (mutated.dtype == .bool) else {
+    // Bytes other than 0 and 1 would become those, and what is not a number another such.
+    let isExact = source.dtype == mutated.dtype || ![source.dtype, mutated.dtype].contains(where: \.losesBits)
+    guard isExact else {
       throw OperatorError(
         .notImplemented, step.target.name,
         "shows \(source.dtype) memory as \(mutated.dtype), and cannot be written to; clone it first")
@@ -165,6 +183,11 @@ struct ViewReplay {
   private func detachedFromInputs(_ value: Tensor) throws -> Tensor {
     value.layout.offset != 0 || recorder.isInInput(value) ? try value.clone() : value
   }
+}
+
+extension DType {
+  /// Whether a copy of elements may not be one of all their bits.
+  fileprivate var losesBits: Bool { [.bool, .float16, .bfloat16].contains(self) }
 }
 
 extension OperatorDefinition {

@@ -28,7 +28,9 @@ struct AliasGroup {
   /// Where no gradients are at stake, inputs that reach into other parts of the storage are left apart.
   private static func groups(of inputs: [Int], _ capture: AOTGraphCapture) -> [AliasGroup] {
     let bases = inputs.compactMap { capture.inputs[$0].base }
-    if bases.contains(where: { $0.requiresGrad || $0.requiresGradAfter }) { return [AliasGroup(inputs: inputs)] }
+    let isDifferentiated =
+      bases.contains { $0.requiresGrad || $0.requiresGradAfter } || inputs.contains { capture.inputs[$0].requiresGrad }
+    if isDifferentiated { return [AliasGroup(inputs: inputs)] }
     let graph = capture.module.graph
     let placeholders = graph.placeholders
     let ranges = inputs.map { input in (input, graph[metadata: placeholders[input]].tensor?.elementBytes ?? 0..<0) }

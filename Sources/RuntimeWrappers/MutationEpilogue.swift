@@ -54,11 +54,8 @@ public struct MutationEpilogue: RuntimeWrapper {
   private static func write(_ value: Tensor, to input: Tensor, _ step: Step) throws {
     if step.hidesFromAutograd {
       try input.detach().copy_(value)
-    } else if step.isSeenByAutograd, isGradEnabled, let edge = try value.gradientEdge() {
-      try noGrad { _ = try input.copy_(value) }
-      try input.setOverwritten(by: edge)
     } else if step.isSeenByAutograd {
-      try input.copy_(value)
+      _ = try OperatorLibrary.overwrite.inPlace(.reference(input), .reference(value))
     } else {
       try noGrad { _ = try input.copy_(value) }
     }

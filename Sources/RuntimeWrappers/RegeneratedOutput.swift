@@ -60,6 +60,8 @@ final class RegeneratedOutput: Sendable {
     let own = info.ownHistory.map { $0 - (info.views.count - steps.count) }.flatMap { $0 > 0 ? $0 : nil }
     views = PreparedViews(own.map { Array(steps.prefix($0)) } ?? steps, of: baseMeta)
     history = own.map { (numbers.history, PreparedViews(Array(steps.dropFirst($0)), of: nil)) }
+    // The history is a result.
+    if own != nil, moment == .beforeWrites { moment = .afterWrites }
     isLatest = moment == .afterWrites && baseMeta != nil && !info.isMadeBeforeWrites && info.ownHistory == nil
     self.moment = moment
     self.position = position

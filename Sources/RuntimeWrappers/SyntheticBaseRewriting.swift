@@ -222,7 +222,7 @@ struct SyntheticBaseRewriting {
     }
     graph.inserting(graph.output.map { .before($0) } ?? .end) {
       _ = $0.call(
-        OperatorLibrary.copy.inPlace, [.reference(base), .reference(view)],
+        OperatorLibrary.overwrite.inPlace, [.reference(base), .reference(view)],
         metadata: NodeMetadata(value: $0[metadata: base].value))
     }
   }

@@ -2,7 +2,7 @@ import GraphIR
 import TensorCore
 
 extension OperatorLibrary {
-  static let historyGrafts = [withHistory]
+  static let historyGrafts = [withHistory, overwrite]
 
   /// `self` with the gradient history of another tensor: what that tensor is after a write that autograd did not see gave it
   /// these elements.
@@ -22,6 +22,14 @@ extension OperatorLibrary {
     }
   )
   .derivative(of: "history") { $0.gradient }
+
+  /// A copy of `src` in the place of `self`, of which nothing is left: no gradient goes to it, not even one of zeros as from `copy`.
+  public static let overwrite = OperatorDefinition(
+    "aot::overwrite(Tensor self, Tensor src) -> Tensor", traits: .pointwise, copy.implementation
+  )
+  .derivative(of: "self") { _ in nil }
+  .derivative(of: "src") { $0.gradient }
+  .inPlaceVariant()
 
   /// A call of a function that has a gradient of its own making: it gives what the function's operators computed, `outputs`,
   /// as values whose gradients go to `inputs` as `gradient` says.
