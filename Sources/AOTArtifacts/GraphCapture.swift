@@ -138,6 +138,14 @@ public struct AOTGraphCapture {
     signature.isGradEnabled && !signature.isInferenceMode && inputs.contains(where: \.requiresGrad)
   }
 
+  /// The inputs that a call makes require gradients by themselves: autograd derives their history, though maybe for nothing.
+  public var unsettledInputs: [Int] {
+    let graph = module.graph
+    return zip(inputs.indices, graph.placeholders).lazy.filter { (index: Int, id: NodeID) -> Bool in
+      inputs[index].viewGradient == .unsettled && graph.isUsedBeforeLayoutChange(id)
+    }.map(\.0)
+  }
+
   /// Whether an input or a constant is of a wrapper subclass.
   public var usesSubclasses: Bool {
     inputs.contains { $0.subclass != nil } || module.attributes.values.contains { $0.subclass != nil }

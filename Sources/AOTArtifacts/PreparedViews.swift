@@ -47,12 +47,11 @@ public final class PreparedViews: @unchecked Sendable {
     guard let layouts, base.has(dtype, sizes, strides), base.wrapperMeta == nil, context.mode == nil,
       !context.recordsGradients || base.recordingAutograd == nil
     else { return try steps.applied(to: base) }
-    let offset = base.layout.offset
+    let offset = base.storageOffset
     var view = base
-    for (index, step) in steps.enumerated() {
-      var layout = layouts[index]
-      layout.offset += offset
-      view = step.target.view(of: view, at: layout, arguments[index], resultIndex: step.resultIndex)
+    for index in 0..<steps.count {
+      view = steps[index].target.view(
+        of: view, at: layouts[index], from: offset, arguments[index], resultIndex: steps[index].resultIndex)
     }
     return view
   }

@@ -127,7 +127,7 @@ extension ViewRecord {
   }
 
   private var step: ViewStep {
-    let arguments = call.arguments.dropFirst().map { $0.map { _ in Constant.none } }
-    return ViewStep(target: call.target, arguments: arguments, resultIndex: resultIndex)
+    let arguments = arguments.map { $0.map { _ in Constant.none } }
+    return ViewStep(target: target, arguments: arguments, resultIndex: resultIndex)
   }
 }

@@ -73,10 +73,16 @@ public struct AutogradJoin: RuntimeWrapper {
     self.plan = plan
   }
 
-  /// For a function whose results require gradients that reach no input; nil where none does.
-  public init?(_ functional: FunctionalGraph, failures: (ViewAndMutationMeta.Result) -> AutogradError?) {
-    plan = Self.plan(functional, failures, differentiable: [])
-    if plan.requiringOutputs.isEmpty { return nil }
+  /// For a function whose results require gradients that reach no input; nil where there is nothing for autograd to see.
+  ///
+  /// - Parameter settled: The inputs of which autograd is to derive the history all the same.
+  public init?(
+    _ functional: FunctionalGraph, settling settled: [Int], failures: (ViewAndMutationMeta.Result) -> AutogradError?
+  ) {
+    var plan = Self.plan(functional, failures, differentiable: [])
+    plan.differentiableInputs = settled
+    if plan.requiringOutputs.isEmpty && settled.isEmpty { return nil }
+    self.plan = plan
   }
 
   private static func plan(

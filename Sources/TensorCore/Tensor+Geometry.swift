@@ -30,6 +30,25 @@ extension Tensor {
     self.dtype == dtype && layout.sizes == sizes && layout.strides == strides
   }
 
+  /// Whether the tensor is a view of another one.
+  @inline(never) public var isView: Bool { viewMeta != nil }
+
+  /// The tensor at the root of the chain of views that leads to this one: itself where it is no view.
+  @inline(never) package var rootOfViews: Tensor { viewMeta?.base ?? self }
+
+  /// The number of writes in place to the memory so far.
+  @inline(never) package var memoryVersion: Int { storage.version }
+
+  /// Another tensor over the same memory, from as many elements on.
+  @inline(never) package func view(at layout: Layout, from offset: SymInt) -> Tensor {
+    var layout = layout
+    layout.offset += offset
+    return Tensor(unchecked: storage, layout: layout, dtype: dtype)
+  }
+
+  /// Where in its storage the tensor starts, in elements.
+  @inline(never) package var storageOffset: SymInt { layout.offset }
+
   /// The identity of its storage.
   package var storageIdentity: UnsafeRawPointer { UnsafeRawPointer(Unmanaged.passUnretained(storage).toOpaque()) }
 }

@@ -105,7 +105,7 @@ final class LogTests: XCTestCase {
       input 0: read only
       input 1: closed over; leaf that requires grad
       output 0: memory of its own; f32[4] strides [1]; requires grad
-      output 1: view of output 0 by view([2, 2]); f32[2, 2] strides [2, 1]; requires grad; no view to autograd
+      output 1: view of output 0 by view([2, 2]), detach(); f32[2, 2] strides [2, 1]; requires grad; no view to autograd
       tangents: output 0, history of output 1
       """)
   }

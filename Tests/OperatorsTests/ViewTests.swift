@@ -59,7 +59,7 @@ final class ViewTests: XCTestCase {
     let row = try x.t().select(1, 1)
     XCTAssert(row.storage === x.storage)
     XCTAssert(row.viewMeta?.base === x)
-    XCTAssertEqual(row.viewRecord?.call.target.name.description, "aten.select.int")
+    XCTAssertEqual(row.viewRecord?.target.name.description, "aten.select.int")
     try row.copy_(Tensor([7, 8, 9] as [Float]))
     XCTAssertEqual(try x.elements(), [0, 1, 2, 7, 8, 9] as [Float])
     XCTAssertEqual(x.storage.version, 1)
@@ -88,8 +88,8 @@ final class ViewTests: XCTestCase {
     XCTAssertEqual(x.storage.version, 4)
     let view = try x.select(0, 1)
     try view.unsqueeze_(0)
-    XCTAssertEqual(view.viewRecord?.call.target.name.description, "aten.unsqueeze.default")
-    XCTAssertEqual(view.viewRecord?.source.viewRecord?.call.target.name.description, "aten.select.int")
+    XCTAssertEqual(view.viewRecord?.target.name.description, "aten.unsqueeze.default")
+    XCTAssertEqual(view.viewRecord?.source.viewRecord?.target.name.description, "aten.select.int")
     XCTAssert(view.viewMeta?.base === x)
   }
 

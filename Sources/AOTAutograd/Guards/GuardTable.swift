@@ -9,8 +9,8 @@ import TensorCore
 final class GuardTable<Output>: Sendable {
   private let configuration: AOTConfiguration
   let source: SourceLocation
-  /// Latest first: the next call most likely is like the last.
-  private let entries = Locked<[CompiledEntry<Output>]>([])
+  /// Of this output. Latest first: the next call most likely is like the last.
+  private let entries = Locked<[GuardedEntry]>([])
   /// Held while a closure is captured and compiled, so that a signature is compiled once.
   private let compiling = Locked(())
 
@@ -56,24 +56,21 @@ final class GuardTable<Output>: Sendable {
   }
 
   private func find(_ tensors: [Tensor], _ constants: [Constant]) -> CompiledEntry<Output>? {
-    let context = DispatchContext.current
     let known = entries.withLock { $0 }
-    // Not `first(where:)` or `indices`: they are generic, and would take longer than most checks.
-    for index in 0..<known.count where known[index].accepts(tensors, constants, context: context) {
-      return known[index]
+    return known.first(accepting: tensors, constants, context: .current).map {
+      unsafeDowncast($0, to: CompiledEntry<Output>.self)
     }
-    return nil
   }
 
   /// Why a call fits none of the entries.
   private func failures(
-    of known: [CompiledEntry<Output>], _ tensors: [Tensor], _ constants: [Constant], _ names: [GuardFailure.Subject]
+    of known: [GuardedEntry], _ tensors: [Tensor], _ constants: [Constant], _ names: [GuardFailure.Subject]
   ) -> [[GuardFailure]] {
     known.map { $0.failures(tensors, constants, naming: names) }
   }
 
   private func tooManyEntries(
-    _ known: [CompiledEntry<Output>], _ tensors: [Tensor], _ constants: [Constant], _ names: [GuardFailure.Subject]
+    _ known: [GuardedEntry], _ tensors: [Tensor], _ constants: [Constant], _ names: [GuardFailure.Subject]
   ) -> AOTError {
     let reasons = failures(of: Array(known.prefix(1)), tensors, constants, names).flatMap(\.self)
     return AOTError(

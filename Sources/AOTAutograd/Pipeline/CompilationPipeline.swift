@@ -181,7 +181,9 @@ struct CompilationPipeline {
     module = try decomposed(module)
     try verify(module, as: .functional)
     let graph = try clock.measure(.compile) { try compiler(.inference).compile(module, role: .inference) }
-    let autograd = capture.needsAutograd ? AutogradJoin(functional, failures: subject.failure) : nil
+    let autograd =
+      capture.needsAutograd
+      ? AutogradJoin(functional, settling: capture.unsettledInputs, failures: subject.failure) : nil
     let stack = wrappers(subject, module.graph, autograd: autograd, subclass: subclass)
     var stages = stages(subject, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph

@@ -13,7 +13,7 @@ extension Tensor {
     var pending = [edge.function]
     var seen: Set<ObjectIdentifier> = []
     while let function = pending.popLast(), failure == nil {
-      guard seen.insert(ObjectIdentifier(function)).inserted else { continue }
+      guard seen.insert(ObjectIdentifier(function)).inserted, function.leadsOn else { continue }
       function.forEachSaved { failure = failure ?? $0.failure(in: function) }
       failure = failure ?? function.missingDerivative
       for edge in function.nextEdges { if let edge { pending.append(edge.function) } }

@@ -55,6 +55,9 @@ open class GradientFunction {
   /// Frees what was saved for `apply`, which will not run again.
   open func releaseSavedTensors() {}
 
+  /// Whether a gradient may go on through the function.
+  var leadsOn: Bool { true }
+
   /// Why there is no gradient to give; nil where there is one.
   var missingDerivative: AutogradError? { nil }
 

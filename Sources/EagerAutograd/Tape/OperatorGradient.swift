@@ -40,6 +40,8 @@ final class OperatorGradient: GradientFunction {
   override var name: String { target.name.description }
   override var operatorName: OperatorName? { target.name }
 
+  override var leadsOn: Bool { target.derivative?.isEmpty != true }
+
   override var missingDerivative: AutogradError? {
     target.derivative == nil ? AutogradError(.notDifferentiable, in: target.name, "has no derivative") : nil
   }

@@ -88,7 +88,7 @@ enum ViewHistory {
   static func checkFollowable(_ record: ViewRecord, _ tensor: Tensor) throws {
     if let reason = obstacle(record) {
       throw AutogradError(
-        .viewInPlace, in: record.call.target.name,
+        .viewInPlace, in: record.target.name,
         "the base of this view, or another view of it, was written to. \(reason)")
     }
   }
@@ -108,7 +108,7 @@ enum ViewHistory {
       """
     case .severalViews:
       """
-      The view is one of several that \(record.call.target.name) gave at once, and those cannot be written to: use an \
+      The view is one of several that \(record.target.name) gave at once, and those cannot be written to: use an \
       operator that gives a new tensor, or take the views one by one
       """
     case .customFunction:
@@ -129,7 +129,7 @@ package struct ViewChain {
     while let record = current {
       steps.append(
         Step(
-          target: record.call.target, arguments: Array(record.call.arguments.dropFirst()),
+          target: record.target, arguments: Array(record.arguments),
           resultIndex: record.resultIndex))
       current = record.source.viewRecord
     }

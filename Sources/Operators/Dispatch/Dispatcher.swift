@@ -131,7 +131,9 @@ public enum Dispatcher {
     let dtype = try call.target.viewDType?(call) ?? source.dtype
     return layouts.enumerated().map { index, layout in
       let view = Tensor(unchecked: source.storage, layout: layout, dtype: dtype)
-      if call.target.tracksViews { view.viewMeta = ViewRecord(of: source, by: call, resultIndex: index) }
+      if call.target.tracksViews {
+        view.viewMeta = ViewRecord(of: source, by: call.target, call.arguments.dropFirst(), resultIndex: index)
+      }
       return view
     }
   }
@@ -159,16 +161,14 @@ public enum Dispatcher {
 extension OperatorDefinition {
   /// The view that a call gives of a tensor of which no gradients are taken, where its layout is known already.
   ///
-  /// - Parameter arguments: Those after the first.
-  package func view(of source: Tensor, at layout: Layout, _ arguments: [Value], resultIndex: Int) -> Tensor {
-    let view = Tensor(unchecked: source.storage, layout: layout, dtype: source.dtype)
-    if tracksViews {
-      var call = [Value]()
-      call.reserveCapacity(arguments.count + 1)
-      call.append(.reference(source))
-      for argument in arguments { call.append(argument) }
-      view.viewMeta = ViewRecord(of: source, by: OperatorCall(self, call), resultIndex: resultIndex)
-    }
+  /// - Parameters:
+  ///   - layout: From the element of the storage that `offset` counts to.
+  ///   - arguments: Those after the first.
+  package func view(
+    of source: Tensor, at layout: Layout, from offset: SymInt, _ arguments: [Value], resultIndex: Int
+  ) -> Tensor {
+    let view = source.view(at: layout, from: offset)
+    if tracksViews { view.viewMeta = ViewRecord(of: source, by: self, arguments[...], resultIndex: resultIndex) }
     return view
   }
 

@@ -73,7 +73,7 @@ enum InPlaceExecution {
     let before = Tensor(sharingMemoryOf: tensor)
     before.viewMeta = known
     before.autogradMeta = tensor.autogradMeta
-    let record = ViewRecord(of: before, by: OperatorCall(functional, [.reference(before)] + call.arguments.dropFirst()))
+    let record = ViewRecord(of: before, by: functional, call.arguments.dropFirst())
     record.circumstance = known.circumstance
     tensor.viewMeta = record
   }

@@ -70,7 +70,9 @@ enum SubclassDispatch {
       guard tensor.wrapperMeta != nil else { return .reference(tensor) }
       let view = Tensor(
         unchecked: source.storage, layout: layout, dtype: tensor.dtype, wrapperMeta: tensor.wrapperMeta)
-      if call.target.tracksViews { view.viewMeta = ViewRecord(of: source, by: call, resultIndex: index) }
+      if call.target.tracksViews {
+        view.viewMeta = ViewRecord(of: source, by: call.target, call.arguments.dropFirst(), resultIndex: index)
+      }
       return .reference(view)
     }
   }
