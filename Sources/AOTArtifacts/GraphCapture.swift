@@ -116,10 +116,7 @@ public struct AOTGraphCapture {
 
   /// nil where it could go back from one of the views, which is what the base is there for.
   private func failure(ofViewsOfBase number: Int, _ meta: ViewAndMutationMeta) -> AutogradError? {
-    let views = meta.outputs.indices.filter {
-      meta.outputs[$0].kind == .aliasOfIntermediate(number) && meta.outputs[$0].requiresGrad
-    }
-    let failures = views.map { outputs[$0].failure }
+    let failures = meta.followers(ofBase: number).filter { meta.outputs[$0].requiresGrad }.map { outputs[$0].failure }
     return failures.allSatisfy { $0 != nil } ? failures.first ?? nil : nil
   }
 
@@ -138,12 +135,11 @@ public struct AOTGraphCapture {
     signature.isGradEnabled && !signature.isInferenceMode && inputs.contains(where: \.requiresGrad)
   }
 
-  /// The inputs that a call makes require gradients by themselves: autograd derives their history, though maybe for nothing.
-  public var unsettledInputs: [Int] {
+  /// The inputs that require gradients of which autograd sees a use: it derives their history then, though maybe for nothing.
+  public var usedInputs: [Int] {
     let graph = module.graph
-    return zip(inputs.indices, graph.placeholders).lazy.filter { (index: Int, id: NodeID) -> Bool in
-      inputs[index].viewGradient == .unsettled && graph.isUsedBeforeLayoutChange(id)
-    }.map(\.0)
+    let placeholders = graph.placeholders
+    return inputs.indices.filter { inputs[$0].requiresGrad && graph.isUsedBeforeLayoutChange(placeholders[$0]) }
   }
 
   /// Whether an input or a constant is of a wrapper subclass.

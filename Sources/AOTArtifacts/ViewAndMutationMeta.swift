@@ -184,8 +184,13 @@ extension ViewAndMutationMeta {
     case .mutatedInput(let index): inputs[index].requiresGradAfter
     case .output(let index), .outputHistory(let index): outputs[index].hasHistory
     case .intermediateBase(let number):
-      outputs.contains { $0.kind == .aliasOfIntermediate(number) && $0.hasHistory }
+      followers(ofBase: number).contains { outputs[$0].hasHistory }
     }
+  }
+
+  /// The outputs that have their gradient history from an intermediate base.
+  public func followers(ofBase number: Int) -> [Int] {
+    outputs.indices.filter { outputs[$0].kind == .aliasOfIntermediate(number) && outputs[$0].ownHistory == nil }
   }
 }
 

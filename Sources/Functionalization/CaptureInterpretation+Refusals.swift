@@ -52,11 +52,14 @@ extension CaptureInterpretation {
     let isInMemoryOfInputs = if case .input = tensor.view.memory.origin { true } else { false }
     let losesViews = !isInput && isInMemoryOfInputs && capture.inputs.contains { $0.viewGradient == .conditional }
     let losesElements = target === OperatorLibrary.asStrided.inPlace && tensor.view.memory.hasViews
+    let losesOrder = node.metadata.gradMode == false && tensor.view.memory.hasViews && isRequiringInput(tensor)
     let obstacle: String? =
       if isForeign {
         "changes the layout of an argument that was given other memory; change that of what it was given"
       } else if losesViews {
         "counts as a write to memory of which an argument is a view that gradients do not follow after writes; use a view instead"
+      } else if losesOrder {
+        "gives an argument of which views were taken another layout with gradients off; use a view instead"
       } else if losesElements {
         "makes a tensor of which views were taken another part of its memory; use as_strided"
       } else {

@@ -356,7 +356,7 @@ struct CaptureInterpretation {
     return tensor
   }
 
-  private func isRequiringInput(_ tensor: CapturedTensor) -> Bool {
+  func isRequiringInput(_ tensor: CapturedTensor) -> Bool {
     recorder.recordsGradients && Swift.zip(inputs, capture.inputs).contains { $0 === tensor && $1.requiresGrad }
   }
 

@@ -91,8 +91,7 @@ extension FunctionalGraph {
     switch descriptor {
     case .output(let index) where meta.outputs.indices.contains(index): return meta.outputs[index].requiresGrad
     case .intermediateBase(let number):
-      let views = meta.outputs.filter { $0.kind == .aliasOfIntermediate(number) }
-      return views.isEmpty || views.contains(where: \.requiresGrad)
+      return meta.outputs.isEmpty || meta.followers(ofBase: number).contains { meta.outputs[$0].requiresGrad }
     default: return true
     }
   }

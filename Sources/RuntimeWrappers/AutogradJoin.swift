@@ -15,7 +15,9 @@ public struct AutogradJoin: RuntimeWrapper {
   struct Plan: Sendable {
     /// Primals that a gradient is wanted for.
     var differentiableInputs: [Int] = []
-    /// Of those that the function gives another shape without grad mode, the views that bring gradients into it.
+    /// Primals that autograd has looked at, though no gradient reaches them.
+    var idleInputs: [Int] = []
+    /// Of the differentiable ones that the function gives another shape without grad mode, the views that bring gradients into it.
     var changedShapes: [Int: [ViewStep]] = [:]
     let outputCount: Int
     /// Results that are the same value as an earlier one, and get another history.
@@ -37,9 +39,10 @@ public struct AutogradJoin: RuntimeWrapper {
 
   /// - Parameters:
   ///   - functional: What the joint graph was made of.
+  ///   - used: The inputs that autograd looks at.
   ///   - failures: Why eager autograd could not go back from a result; nil where it could.
   public init(
-    _ functional: FunctionalGraph, _ joint: JointGraph, _ partition: Partition,
+    _ functional: FunctionalGraph, _ joint: JointGraph, _ partition: Partition, used: [Int] = [],
     failures: (ViewAndMutationMeta.Result) -> AutogradError?, backward: any CompiledBackward,
     differentiableBackward: DifferentiableBackward?
   ) throws {
@@ -48,6 +51,7 @@ public struct AutogradJoin: RuntimeWrapper {
     let inputs = graph.placeholders
     let gradients = (graph.result.elements ?? []).dropFirst(joint.forwardOutputCount)
     plan.differentiableInputs = gradients.enumerated().compactMap { $1.isNone ? nil : $0 }
+    plan.idleInputs = used.filter { !plan.differentiableInputs.contains($0) }
     for index in plan.differentiableInputs {
       guard let meta = graph[metadata: inputs[index]].tensor else { continue }
       let info = functional.meta.inputs[index]
@@ -75,13 +79,13 @@ public struct AutogradJoin: RuntimeWrapper {
 
   /// For a function whose results require gradients that reach no input; nil where there is nothing for autograd to see.
   ///
-  /// - Parameter settled: The inputs of which autograd is to derive the history all the same.
+  /// - Parameter used: The inputs that autograd looks at.
   public init?(
-    _ functional: FunctionalGraph, settling settled: [Int], failures: (ViewAndMutationMeta.Result) -> AutogradError?
+    _ functional: FunctionalGraph, used: [Int], failures: (ViewAndMutationMeta.Result) -> AutogradError?
   ) {
     var plan = Self.plan(functional, failures, differentiable: [])
-    plan.differentiableInputs = settled
-    if plan.requiringOutputs.isEmpty && settled.isEmpty { return nil }
+    plan.idleInputs = used
+    if plan.requiringOutputs.isEmpty && used.isEmpty { return nil }
     self.plan = plan
   }
 
@@ -106,13 +110,15 @@ public struct AutogradJoin: RuntimeWrapper {
     { [plan] arguments in
       // Before anything is written: a write may leave a view whose history cannot be followed any more.
       let edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
+      let idleEdges = try plan.idleInputs.map { try arguments[$0].reference?.gradientEdge() }
       var results = try noGrad { try inner(arguments) }
       let primals = try plan.savedPrimals(arguments, edges)
       for index in plan.repeatedOutputs {
         results[index] = results[index].map { .reference(Tensor(sharingMemoryOf: $0)) }
       }
       let function = CompiledGradient(
-        plan, saving: results.dropFirst(plan.outputCount), primals: primals, nextEdges: edges)
+        plan, saving: results.dropFirst(plan.outputCount), primals: primals,
+        nextEdges: edges + idleEdges)
       for (index, output) in plan.requiringOutputs.enumerated() {
         results[output].reference?.setHistory(GradientEdge(function, inputIndex: index))
       }
@@ -191,8 +197,10 @@ private final class CompiledGradient: GradientFunction {
       }
     }
     let results = try backward.run(saved: saved.map(\.value), tangents: Array(tangents))
-    return try inChangedShapes(plan.differentiableInputs.map { results[$0].reference })
+    return try inChangedShapes(plan.differentiableInputs.map { results[$0].reference }) + idleGradients
   }
+
+  private var idleGradients: [Tensor?] { Array(repeating: nil, count: plan.idleInputs.count) }
 
   /// The gradients as they arrive at inputs to which the function gave another shape that autograd did not see.
   private func inChangedShapes(_ gradients: [Tensor?]) throws -> [Tensor?] {
@@ -223,7 +231,7 @@ private final class CompiledGradient: GradientFunction {
       }
     }
     let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference($1.tangent($0)) }
-    return try inChangedShapes(backward(inputs + arguments).map(\.reference))
+    return try inChangedShapes(backward(inputs + arguments).map(\.reference)) + idleGradients
   }
 }
 

@@ -43,7 +43,8 @@ extension CompilationPipeline {
     let stack = wrappers(
       subject, dense.module.graph,
       autograd: try AutogradJoin(
-        functional, joint, partition, failures: subject.failure, backward: backward, differentiableBackward: nil),
+        functional, joint, partition, used: capture.usedInputs, failures: subject.failure, backward: backward,
+        differentiableBackward: nil),
       subclass: SubclassWrapper(dense, resultCount: partition.forwardOutputCount, meta: functional.meta))
     var stages = stages(subject, stack, workspace: forward.workspaceByteCount)
     stages.joint = joint.module.graph

@@ -55,7 +55,8 @@ struct CompilationPipeline {
   private func compileAutograd(_ subject: Subject, _ clock: inout PhaseClock) throws -> Compiled? {
     guard
       let compiled = try compileJoint(
-        subject.functional, hooks: SavedTensorHooks.inUse, failures: subject.failure, &clock)
+        subject.functional, used: subject.capture.usedInputs, hooks: SavedTensorHooks.inUse, failures: subject.failure,
+        &clock)
     else { return nil }
     let (partition, forward) = (compiled.partition, compiled.forward)
     let stack = wrappers(subject, partition.forward, autograd: compiled.autograd)
@@ -79,10 +80,11 @@ struct CompilationPipeline {
   /// Compiles a function that gradients are taken of; nil where none can flow.
   ///
   /// - Parameters:
+  ///   - used: The inputs that autograd looks at.
   ///   - hooks: What becomes of saved tensors.
   ///   - failures: Why eager autograd could not go back from a result.
   private func compileJoint(
-    _ functional: FunctionalGraph, hooks: SavedTensorHooks?,
+    _ functional: FunctionalGraph, used: [Int] = [], hooks: SavedTensorHooks?,
     failures: (ViewAndMutationMeta.Result) -> AutogradError?, _ clock: inout PhaseClock
   ) throws -> CompiledJoint? {
     guard functional.isDifferentiable else { return nil }
@@ -103,7 +105,7 @@ struct CompilationPipeline {
     try verify(backwardModule, as: .backward)
     let forward = try clock.measure(.compile) { try compiler(.forward).compile(forwardModule, role: .forward) }
     let autograd = try AutogradJoin(
-      functional, joint, partition, failures: failures,
+      functional, joint, partition, used: used, failures: failures,
       backward: LazyBackward(backwardModule, compiler: try compiler(.backward)),
       differentiableBackward: DifferentiableBackward { [self, joint] in
         try compileGradient(of: functional, joint)
@@ -183,7 +185,7 @@ struct CompilationPipeline {
     let graph = try clock.measure(.compile) { try compiler(.inference).compile(module, role: .inference) }
     let autograd =
       capture.needsAutograd
-      ? AutogradJoin(functional, settling: capture.unsettledInputs, failures: subject.failure) : nil
+      ? AutogradJoin(functional, used: capture.usedInputs, failures: subject.failure) : nil
     let stack = wrappers(subject, module.graph, autograd: autograd, subclass: subclass)
     var stages = stages(subject, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph

@@ -19,6 +19,8 @@ final class AutogradState: AutogradDispatch {
   override var requiresGrad: Bool { isRequired || history != nil }
 
   override func dispatch(_ call: OperatorCall) throws -> Value { try Recorder.record(call) }
+
+  override func settleHistory(of tensor: Tensor) throws { _ = try tensor.gradientEdge() }
 }
 
 extension Tensor {

@@ -96,6 +96,9 @@ open class AutogradDispatch: AutogradMeta {
   /// Handles a call that involves a tensor which requires gradients, while grad mode is on; `Dispatcher.callBelowAutograd`
   /// computes it.
   open func dispatch(_ call: OperatorCall) throws -> Value { try Dispatcher.callBelowAutograd(call) }
+
+  /// Has a view, which this is the state of or its base's, keep the gradient history that it has now, whatever becomes of the base.
+  open func settleHistory(of tensor: Tensor) throws {}
 }
 
 extension Tensor {

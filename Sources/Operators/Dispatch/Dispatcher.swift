@@ -113,6 +113,7 @@ public enum Dispatcher {
         "a \(tensor.dtype) tensor on \(tensor.device) cannot get the memory of a \(source.dtype) one on \(source.device)"
       )
     }
+    if tensor.isView { try tensor.recordingAutograd?.settleHistory(of: tensor) }
     tensor.storage = source.storage
     tensor.layout = source.layout
     tensor.viewMeta = nil

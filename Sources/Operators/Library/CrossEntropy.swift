@@ -40,7 +40,7 @@ extension OperatorLibrary {
     let count = logits.shape[classes]
     let probabilities = smoothing == 0 ? target : try target * (1 - smoothing) + smoothing / Double(count)
     var terms = try logits * probabilities
-    if let weight = try call.optionalTensor(2) { terms = try terms * weight.along(classes, rank: logits.rank) }
+    if let weight = try classWeights(call, of: logits, classes) { terms = try terms * weight }
     switch try call.lossReduction(3) {
     case .none: return try -terms.sum([classes])
     case .sum: return try -terms.sum()
@@ -48,11 +48,21 @@ extension OperatorLibrary {
     }
   }
 
+  /// The weights of the classes, placed to broadcast along their dimension.
+  private static func classWeights(_ call: OperatorCall, of logits: Tensor, _ classes: Int) throws -> Tensor? {
+    guard let weight = try call.optionalTensor(2) else { return nil }
+    guard weight.sizes == [logits.sizes[classes]] else {
+      throw OperatorError(
+        .shape, call.target.name,
+        "needs a weight for each of \(logits.sizes[classes]) classes, got sizes \(weight.sizes)")
+    }
+    return try weight.view((0..<logits.rank).map { $0 == classes ? weight.sizes[0] : 1 })
+  }
+
   /// The loss against all classes alike.
   private static func smoothLoss(_ call: OperatorCall, _ logits: Tensor, _ classes: Int) throws -> Tensor {
     let target = try call.tensor(1)
-    let weight = try call.optionalTensor(2)
-    let weighted = try weight.map { try logits * $0.along(classes, rank: logits.rank) } ?? logits
+    let weighted = try classWeights(call, of: logits, classes).map { try logits * $0 } ?? logits
     let isIgnored = try target.eq(call.int(4))
     let terms = try -weighted.sum([classes]).maskedFill(isIgnored, 0)
     switch try call.lossReduction(3) {
@@ -69,11 +79,6 @@ extension OperatorLibrary {
 }
 
 extension Tensor {
-  /// One element per class, placed to broadcast along the dimension of the classes.
-  fileprivate func along(_ dimension: Int, rank: Int) throws -> Tensor {
-    try view((0..<rank).map { $0 == dimension ? sizes[0] : 1 })
-  }
-
   /// The cross-entropy loss of logits [N, C, …] or [C] for class indices (int64) or probabilities.
   public func crossEntropyLoss(
     _ target: Tensor, weight: Tensor? = nil, reduction: LossReduction = .mean, ignoreIndex: Int = -100,
