@@ -150,8 +150,11 @@ final class AliasView {
     self.generation = memory.generation
   }
 
+  /// The memory's first tensor in the layout that it had when the first view on the way to this one was taken.
+  var root: AliasView { chain { _ in true }.reversed().prefix(while: \.isLayoutChange).last ?? base }
+
   /// Whether it is the memory's first tensor, though maybe in another layout.
-  var isFirst: Bool { chain(while: \.isLayoutChange).last?.parent ?? self === base }
+  var isFirst: Bool { root === self }
 
   /// The memory's first tensor.
   var base: AliasView {

@@ -110,7 +110,7 @@ extension CaptureInterpretation {
   }
 
   /// - Throws: `OperatorError` where gradients would be led through what an argument was: it was made a part of itself, or another
-  ///   shape was given to it where autograd does not look.
+  ///   layout was given to it where autograd does not look.
   private func refuseChangedArgument(_ tensor: CapturedTensor, _ node: Node) throws {
     guard recorder.recordsGradients, node.metadata.gradMode != false,
       case .input(let index) = tensor.view.memory.origin,
@@ -119,14 +119,14 @@ extension CaptureInterpretation {
     else { return }
     throw OperatorError(
       .notImplemented, node.target?.name,
-      "writes to an argument to which as_strided_, or another call with gradients off, gave another shape; use a view instead",
+      "writes to an argument to which as_strided_, or another call with gradients off, gave another layout; use a view instead",
       source: node.metadata.source)
   }
 
   private func changesHistory(_ change: AliasView) throws -> Bool {
     guard let parent = change.parent, let step = change.step else { return false }
     if step.target === OperatorLibrary.asStrided { return true }
-    return try change.isLayoutChangedWithoutGrad && change.eagerMeta.sizes != parent.eagerMeta.sizes
+    return try change.isLayoutChangedWithoutGrad && change.eagerMeta.layout != parent.eagerMeta.layout
   }
 
   /// - Throws: `OperatorError` where `detach_` ends the history of a tensor that shares memory with others: that of its views ends

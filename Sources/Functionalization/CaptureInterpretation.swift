@@ -283,7 +283,8 @@ struct CaptureInterpretation {
     if !changesLayout { parent.memory.hasViews = true }
     let tensors = results.enumerated().map { index, value in
       let step = ViewStep(
-        target: target, arguments: constants, resultIndex: index, isWithoutGrad: !changesLayout && isWithoutGrad)
+        target: target, arguments: constants, resultIndex: index,
+        isWithoutGrad: isWithoutGrad && (!changesLayout || parent.step?.isWithoutGrad == true))
       let view = AliasView(of: parent, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory)
       view.isLayoutChange = changesLayout
       view.isLayoutChangedWithoutGrad = changesLayout && isWithoutGrad
@@ -310,6 +311,11 @@ struct CaptureInterpretation {
     return capture.inputs[index].viewGradient != .none
   }
 
+  /// Whether a view is of an input that shares memory with others.
+  private func sharesMemory(_ view: AliasView) -> Bool {
+    if case .input(let index) = view.memory.origin { capture.inputs[index].base != nil } else { false }
+  }
+
   /// Gives a tensor the memory of another. It keeps its own gradient history.
   private func setStorage(_ target: OperatorDefinition, _ arguments: [CapturedValue]) throws -> CapturedTensor {
     guard let tensor = arguments[0].reference, let source = arguments[1].reference?.view else {
@@ -321,14 +327,14 @@ struct CaptureInterpretation {
         "gives a view other memory while gradients are recorded; use the other tensor")
     }
     if tensor.view === source, source.parent == nil {
-      guard isView(source) else { return tensor }
+      guard isView(source) || sharesMemory(source) else { return tensor }
       throw OperatorError(
         .notImplemented, target.name, "makes an argument that is a view no view any more; use detach()")
     }
     guard tensor.view.memory !== source.memory else {
       throw OperatorError(.notImplemented, target.name, "gives a tensor its own memory in another way; use as_strided_")
     }
-    if let index = inputs.firstIndex(where: { $0 === tensor }), capture.inputs[index].base != nil {
+    if sharesMemory(tensor.view) {
       throw OperatorError(
         .notImplemented, target.name, "gives an argument that shares memory with another one other memory; clone it")
     }

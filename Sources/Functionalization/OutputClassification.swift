@@ -114,9 +114,10 @@ struct OutputClassification {
     let number = baseNumbers[ObjectIdentifier(view.memory)] ?? next
     if number == next {
       baseNumbers[ObjectIdentifier(view.memory)] = number
-      intermediateBases.append(Returned(view: view.base, descriptor: .intermediateBase(number)))
+      intermediateBases.append(Returned(view: root(of: siblings), descriptor: .intermediateBase(number)))
     }
-    return try regenerated(.aliasOfIntermediate(number), by: view.steps)
+    let changes = intermediateBases[number].view.steps
+    return try regenerated(.aliasOfIntermediate(number), by: Array(view.steps.dropFirst(changes.count)))
   }
 
   /// - Throws: `OperatorError` where an output is a view of an input that was given other memory: to autograd it is one of the input.
@@ -128,6 +129,12 @@ struct OutputClassification {
       .notImplemented, views.first?.step?.target.name,
       "gives a view, which is returned, of an argument that was given other memory; return a view of what it was given",
       source: views.first?.metadata.source)
+  }
+
+  /// What all of these tensors over one block of memory are views of: in the layout that it has now, where they were taken since.
+  private func root(of siblings: [CapturedTensor]) -> AliasView {
+    let roots = siblings.map(\.view.root)
+    return roots.allSatisfy { $0 === roots[0] } ? roots[0] : siblings[0].view.base
   }
 
   /// The returned tensor, if any, that the others over its memory are views of: in the layout that it has now.

@@ -34,7 +34,10 @@ struct SyntheticBaseRewriting {
     var members: [(input: Int, base: Base)] = []
     for input in group.inputs {
       guard let base = original.inputs[input].base else {
-        throw GraphError(.invalidArgument, "nothing is known of the base of input \(input), which shares memory")
+        throw OperatorError(
+          .notImplemented, nil,
+          "input \(input) shares memory, which the function writes to, and is a view of what is no view any more; clone it"
+        )
       }
       try refuse(input, base)
       members.append((input, base))

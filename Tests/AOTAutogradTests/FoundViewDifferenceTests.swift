@@ -155,6 +155,25 @@ final class FoundViewDifferenceTests: XCTestCase {
     }
   }
 
+  func testSavedValueOutlivesItsTensorsMemory() throws {
+    let leaf = try Self.leaf([1.75], [])
+    let result = try OperatorLibrary.named("aten.max.default")(.reference(leaf))
+    _ = try noGrad {
+      try OperatorLibrary.setSource(.reference(leaf), .reference(Tensor([-1.25] as [Float], shape: [])))
+    }
+    try result.backward()
+    XCTAssertEqual(try leaf.grad?.elements(as: Float.self), [1])
+  }
+
+  func testLeafReturnedUnusedHasTheShapeOfItsFirstUse() throws {
+    let call = CheckedCall(
+      afterwards: { _, outputs in
+        guard let leaf = outputs[1] else { return }
+        _ = try noGrad { try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(leaf), .int(1)) }
+      }, { [try Self.leaf([1, 2], [1, 2])] })
+    try aotcheck(calls: [call]) { [try ($0[0] * 2).gt(1), $0[0]] }
+  }
+
   // MARK: Refusals
 
   func testRefusals() throws {

@@ -78,7 +78,10 @@ package final class SavedTensor {
     let tensor: Tensor
     switch elements {
     case .memory(let storage, _):
-      if let accumulator = edge?.function as? AccumulateGradient { return accumulator.variable }
+      // The leaf itself, unless it was given other memory or another layout since.
+      if let leaf = (edge?.function as? AccumulateGradient)?.variable, leaf.storage === storage, leaf.layout == layout {
+        return leaf
+      }
       tensor = Tensor(unchecked: storage, layout: layout, dtype: dtype, wrapperMeta: wrapperMeta)
     case .packed(let unpack):
       tensor = Tensor(sharingMemoryOf: try unpack())
