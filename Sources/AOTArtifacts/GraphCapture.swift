@@ -135,11 +135,15 @@ public struct AOTGraphCapture {
     signature.isGradEnabled && !signature.isInferenceMode && inputs.contains(where: \.requiresGrad)
   }
 
-  /// The inputs that require gradients of which autograd sees a use: it derives their history then, though maybe for nothing.
-  public var usedInputs: [Int] {
-    let graph = module.graph
+  /// Those of the inputs that require gradients of which autograd keeps a use for what the function gives, though maybe for nothing.
+  public func keptInputs(among candidates: [Int]) throws -> [Int] {
+    let candidates = candidates.filter { inputs[$0].requiresGrad }
+    if candidates.isEmpty { return [] }
+    // What nothing is done with does not live on.
+    var graph = module.graph
+    _ = try DeadCodeElimination().run(on: &graph)
     let placeholders = graph.placeholders
-    return inputs.indices.filter { inputs[$0].requiresGrad && graph.isUsedBeforeLayoutChange(placeholders[$0]) }
+    return candidates.filter { graph.isUsedBeforeLayoutChange(placeholders[$0]) }
   }
 
   /// Whether an input or a constant is of a wrapper subclass.

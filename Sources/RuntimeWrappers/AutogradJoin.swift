@@ -15,7 +15,7 @@ public struct AutogradJoin: RuntimeWrapper {
   struct Plan: Sendable {
     /// Primals that a gradient is wanted for.
     var differentiableInputs: [Int] = []
-    /// Primals that autograd has looked at, though no gradient reaches them.
+    /// Primals that the history leads to, though no gradient reaches them.
     var idleInputs: [Int] = []
     /// Of the differentiable ones that the function gives another shape without grad mode, the views that bring gradients into it.
     var changedShapes: [Int: [ViewStep]] = [:]
@@ -39,10 +39,11 @@ public struct AutogradJoin: RuntimeWrapper {
 
   /// - Parameters:
   ///   - functional: What the joint graph was made of.
-  ///   - used: The inputs that autograd looks at.
+  ///   - kept: Those of some inputs that autograd keeps a use of.
   ///   - failures: Why eager autograd could not go back from a result; nil where it could.
   public init(
-    _ functional: FunctionalGraph, _ joint: JointGraph, _ partition: Partition, used: [Int] = [],
+    _ functional: FunctionalGraph, _ joint: JointGraph, _ partition: Partition,
+    keeping kept: ([Int]) throws -> [Int] = { _ in [] },
     failures: (ViewAndMutationMeta.Result) -> AutogradError?, backward: any CompiledBackward,
     differentiableBackward: DifferentiableBackward?
   ) throws {
@@ -51,7 +52,7 @@ public struct AutogradJoin: RuntimeWrapper {
     let inputs = graph.placeholders
     let gradients = (graph.result.elements ?? []).dropFirst(joint.forwardOutputCount)
     plan.differentiableInputs = gradients.enumerated().compactMap { $1.isNone ? nil : $0 }
-    plan.idleInputs = used.filter { !plan.differentiableInputs.contains($0) }
+    plan.idleInputs = try kept(functional.meta.inputs.indices.filter { !plan.differentiableInputs.contains($0) })
     for index in plan.differentiableInputs {
       guard let meta = graph[metadata: inputs[index]].tensor else { continue }
       let info = functional.meta.inputs[index]
@@ -79,13 +80,14 @@ public struct AutogradJoin: RuntimeWrapper {
 
   /// For a function whose results require gradients that reach no input; nil where there is nothing for autograd to see.
   ///
-  /// - Parameter used: The inputs that autograd looks at.
+  /// - Parameter kept: Those of some inputs that autograd keeps a use of.
   public init?(
-    _ functional: FunctionalGraph, used: [Int], failures: (ViewAndMutationMeta.Result) -> AutogradError?
-  ) {
+    _ functional: FunctionalGraph, keeping kept: ([Int]) throws -> [Int],
+    failures: (ViewAndMutationMeta.Result) -> AutogradError?
+  ) throws {
     var plan = Self.plan(functional, failures, differentiable: [])
-    plan.idleInputs = used
-    if plan.requiringOutputs.isEmpty && used.isEmpty { return nil }
+    plan.idleInputs = try kept(Array(functional.meta.inputs.indices))
+    if plan.requiringOutputs.isEmpty && plan.idleInputs.isEmpty { return nil }
     self.plan = plan
   }
 

@@ -172,6 +172,11 @@ final class FoundViewDifferenceTests: XCTestCase {
         _ = try noGrad { try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(leaf), .int(1)) }
       }, { [try Self.leaf([1, 2], [1, 2])] })
     try aotcheck(calls: [call]) { [try ($0[0] * 2).gt(1), $0[0]] }
+    try aotcheck(calls: [call]) { inputs in
+      let constant = try Tensor([1, 2] as [Float], shape: [1, 2])
+      _ = try constant.mul_(inputs[0])
+      return [try OperatorLibrary.named("aten.gt_.Scalar")(.reference(constant), .double(1)), inputs[0]]
+    }
   }
 
   // MARK: Refusals

@@ -43,7 +43,7 @@ extension CompilationPipeline {
     let stack = wrappers(
       subject, dense.module.graph,
       autograd: try AutogradJoin(
-        functional, joint, partition, used: capture.usedInputs, failures: subject.failure, backward: backward,
+        functional, joint, partition, keeping: capture.keptInputs, failures: subject.failure, backward: backward,
         differentiableBackward: nil),
       subclass: SubclassWrapper(dense, resultCount: partition.forwardOutputCount, meta: functional.meta))
     var stages = stages(subject, stack, workspace: forward.workspaceByteCount)

@@ -55,7 +55,8 @@ struct CompilationPipeline {
   private func compileAutograd(_ subject: Subject, _ clock: inout PhaseClock) throws -> Compiled? {
     guard
       let compiled = try compileJoint(
-        subject.functional, used: subject.capture.usedInputs, hooks: SavedTensorHooks.inUse, failures: subject.failure,
+        subject.functional, keeping: subject.capture.keptInputs, hooks: SavedTensorHooks.inUse,
+        failures: subject.failure,
         &clock)
     else { return nil }
     let (partition, forward) = (compiled.partition, compiled.forward)
@@ -80,11 +81,12 @@ struct CompilationPipeline {
   /// Compiles a function that gradients are taken of; nil where none can flow.
   ///
   /// - Parameters:
-  ///   - used: The inputs that autograd looks at.
+  ///   - kept: Those of some inputs that autograd keeps a use of.
   ///   - hooks: What becomes of saved tensors.
   ///   - failures: Why eager autograd could not go back from a result.
   private func compileJoint(
-    _ functional: FunctionalGraph, used: [Int] = [], hooks: SavedTensorHooks?,
+    _ functional: FunctionalGraph, keeping kept: ([Int]) throws -> [Int] = { _ in [] },
+    hooks: SavedTensorHooks?,
     failures: (ViewAndMutationMeta.Result) -> AutogradError?, _ clock: inout PhaseClock
   ) throws -> CompiledJoint? {
     guard functional.isDifferentiable else { return nil }
@@ -105,7 +107,7 @@ struct CompilationPipeline {
     try verify(backwardModule, as: .backward)
     let forward = try clock.measure(.compile) { try compiler(.forward).compile(forwardModule, role: .forward) }
     let autograd = try AutogradJoin(
-      functional, joint, partition, used: used, failures: failures,
+      functional, joint, partition, keeping: kept, failures: failures,
       backward: LazyBackward(backwardModule, compiler: try compiler(.backward)),
       differentiableBackward: DifferentiableBackward { [self, joint] in
         try compileGradient(of: functional, joint)
@@ -185,7 +187,7 @@ struct CompilationPipeline {
     let graph = try clock.measure(.compile) { try compiler(.inference).compile(module, role: .inference) }
     let autograd =
       capture.needsAutograd
-      ? AutogradJoin(functional, used: capture.usedInputs, failures: subject.failure) : nil
+      ? try AutogradJoin(functional, keeping: capture.keptInputs, failures: subject.failure) : nil
     let stack = wrappers(subject, module.graph, autograd: autograd, subclass: subclass)
     var stages = stages(subject, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
