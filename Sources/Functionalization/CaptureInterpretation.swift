@@ -258,6 +258,7 @@ struct CaptureInterpretation {
       }
     }
     // Writes to what they were taken of do not change the history of what autograd takes for no views.
+    let isOfViewWithoutGrad = parent.step.map { $0.isWithoutGrad && $0.target !== OperatorLibrary.detach } ?? false
     let isUnsafe = target.givesUnsafePieces || target === OperatorLibrary.unsafeView
     // Nothing but the promise that nobody else uses its source tells it from a view, and passes would not keep that.
     let target = target === OperatorLibrary.unsafeView ? OperatorLibrary.view : target
@@ -284,7 +285,7 @@ struct CaptureInterpretation {
     let tensors = results.enumerated().map { index, value in
       let step = ViewStep(
         target: target, arguments: constants, resultIndex: index,
-        isWithoutGrad: isWithoutGrad && (!changesLayout || parent.step?.isWithoutGrad == true))
+        isWithoutGrad: isWithoutGrad && (!changesLayout || isOfViewWithoutGrad))
       let view = AliasView(of: parent, step: step, value: value, metadata: metadata, cutsHistory: cutsHistory)
       view.isLayoutChange = changesLayout
       view.isLayoutChangedWithoutGrad = changesLayout && isWithoutGrad

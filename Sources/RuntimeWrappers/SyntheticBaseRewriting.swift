@@ -308,11 +308,17 @@ struct SyntheticBaseRewriting {
     guard let output = graph.output, var results = graph.result.elements else { return [] }
     var outputs: [NodeID: SyntheticBase.Output] = [:]
     for (index, result) in results.enumerated() {
-      guard let node = result.reference, !baseNodes.contains(node), let (input, views) = viewOfInput(node) else {
+      guard let node = result.reference, !baseNodes.contains(node) else { continue }
+      let requiresGrad = capture.outputs.indices.contains(index) && capture.outputs[index].requiresGrad
+      guard let (input, views, first) = viewOfInput(node) else {
+        if requiresGrad && isViewOfStorageMember(node) { throw unfollowed(node) }
         continue
       }
-      try refuseReturned(node, views, of: input, isChanged: changed.contains(input))
-      guard views.isEmpty || storageMembers.contains(input) else { continue }
+      let isMember = storageMembers.contains(input)
+      let isOutdated = isMember && !views.isEmpty && changed.contains(input) && isWrittenAfter(first)
+      let isConditional = !views.isEmpty && original.inputs[input].viewGradient == .conditional
+      if isConditional || isOutdated && requiresGrad { throw unfollowed(node) }
+      guard views.isEmpty || isMember && !isOutdated else { continue }
       let isMadeBeforeWrites = !views.isEmpty && isWrittenAfter(node)
       outputs[node, default: .init(positions: [], input: input, views: views, isMadeBeforeWrites: isMadeBeforeWrites)]
         .positions.append(index)
@@ -323,14 +329,24 @@ struct SyntheticBaseRewriting {
     return outputs.values.sorted { $0.positions[0] < $1.positions[0] }
   }
 
-  /// Refuses views of inputs that autograd treats otherwise than views of what the graph gets.
-  private func refuseReturned(_ view: NodeID, _ views: [ViewStep], of input: Int, isChanged: Bool) throws {
-    let isOutdated = storageMembers.contains(input) && isChanged && isWrittenAfter(view)
-    guard !views.isEmpty, isOutdated || original.inputs[input].viewGradient == .conditional else { return }
-    throw OperatorError(
-      .notImplemented, views.last?.target.name,
+  /// What is said of views that autograd treats otherwise than views of what the graph gets.
+  private func unfollowed(_ view: NodeID) -> OperatorError {
+    OperatorError(
+      .notImplemented, graph[view].target?.name,
       "gives a view of an input that shares memory, which the function writes to, with another one, and which gradients do not follow "
         + "after writes; clone one of them", source: graph[view].metadata.source)
+  }
+
+  /// Whether a node's value is a view, maybe in another layout since, of an input whose base in the graph is the storage.
+  private func isViewOfStorageMember(_ node: NodeID) -> Bool {
+    var node = node
+    while let target = graph[node].target, let source = graph[node].arguments.first?.reference {
+      let isView = target.schema.isView && (target as? OperatorDefinition)?.derivative?.isEmpty != true
+      guard target === GetItem.shared || isView && target !== OperatorLibrary.withHistory else { return false }
+      if replacements.contains(where: { $0.value == source && storageMembers.contains($0.key) }) { return true }
+      node = source
+    }
+    return false
   }
 
   /// Whether the memory of a node's value counts as written to after it was made.
@@ -341,13 +357,13 @@ struct SyntheticBaseRewriting {
     }
   }
 
-  /// The input that a node's value is a view of, and the views that lead from it; nil where there is none, or where they cut
-  /// off its history.
-  private func viewOfInput(_ node: NodeID) -> (input: Int, views: [ViewStep])? {
+  /// The input that a node's value is a view of, the views that lead from it, and the node of the first one; nil where there is
+  /// none, or where they cut off its history.
+  private func viewOfInput(_ node: NodeID) -> (input: Int, views: [ViewStep], first: NodeID)? {
     var views: [ViewStep] = []
-    var node = node
+    var (node, first) = (node, node)
     while true {
-      if let input = replacements.first(where: { $0.value == node })?.key { return (input, views.reversed()) }
+      if let input = replacements.first(where: { $0.value == node })?.key { return (input, views.reversed(), first) }
       let call = graph.getItemIndex(of: node).flatMap { _ in graph[node].arguments.first?.reference } ?? node
       guard let target = graph[call].target as? OperatorDefinition, target.schema.isView, !changesLayout(of: node),
         target.derivative?.isEmpty != true, target !== OperatorLibrary.withHistory,
@@ -357,7 +373,7 @@ struct SyntheticBaseRewriting {
         ViewStep(
           target: target, arguments: arguments.dropFirst().map { $0.map { _ in .none } },
           resultIndex: graph.getItemIndex(of: node) ?? 0, isWithoutGrad: graph[call].metadata.gradMode == false))
-      node = source
+      (node, first) = (source, node)
     }
   }
 }

@@ -6,7 +6,9 @@ extension OperatorLibrary {
   static let flatIndexing = [take, put, maskedScatter, maskedScatterBackward]
 
   /// The elements of these numbers, in the shape of the indices; negative ones count from the end.
-  public static let take = OperatorDefinition.decomposed("take(Tensor self, Tensor index) -> Tensor") { call in
+  public static let take = OperatorDefinition.decomposed(
+    "take(Tensor self, Tensor index) -> Tensor", traits: .checksElements
+  ) { call in
     let (input, index) = (try call.tensor(0), try call.tensor(1))
     try call.checkIndex(1)
     guard !input.layout.isEmpty || index.layout.isEmpty else {
