@@ -155,8 +155,14 @@ struct CallObservation {
       let zeros = [Double](repeating: 0, count: leaf.elementCount)
       add(.backward, .leaf(index), .dtype, .dtype(gradient?.dtype ?? leaf.dtype))
       add(.backward, .leaf(index), .sizes, .integers(gradient?.shape ?? leaf.shape))
-      add(.backward, .leaf(index), .gradient, .elements((try? gradient?.doubles()) ?? zeros, leaf.dtype))
+      add(.backward, .leaf(index), .gradient, .elements((try? gradient?.doubles()) ?? zeros, coarsestDType(leaf)))
     }
+  }
+
+  /// The least precise type that a leaf's gradient may have been rounded to on its way.
+  private func coarsestDType(_ leaf: Tensor) -> DType {
+    let dtypes = (arguments + captured + outputs.compactMap(\.self)).map(\.dtype)
+    return [.bfloat16, .float16].first(where: dtypes.contains) ?? leaf.dtype
   }
 
   private mutating func add(_ stage: Stage, _ subject: Subject, _ property: Property, _ value: Observed) {
