@@ -43,22 +43,3 @@ public struct LayoutChange: Hashable, Sendable {
     if isFirstUse { arguments[input].reference?.adaptAccumulator() }
   }
 }
-
-extension Graph {
-  /// Whether autograd sees a call on a tensor before another one, such as `t_`, gives the tensor another layout.
-  public func isUsedBeforeLayoutChange(_ tensor: NodeID) -> Bool {
-    func changesLayout(_ id: NodeID) -> Bool {
-      (self[id].target as? OperatorDefinition)?.mutatesLayoutOnly == true
-        && self[id].arguments.first?.reference == tensor
-    }
-    func isSeen(_ id: NodeID) -> Bool {
-      guard let target = self[id].target as? OperatorDefinition else { return false }
-      return self[id].metadata.gradMode != false && target.derivative?.isEmpty != true
-    }
-    let users = users(of: tensor)
-    guard users.contains(where: changesLayout) else { return users.contains(where: isSeen) }
-    // Users are listed in no particular order.
-    let uses = Set(users)
-    return nodes.prefix { !changesLayout($0) }.contains { uses.contains($0) && isSeen($0) }
-  }
-}

@@ -133,9 +133,7 @@ extension CaptureInterpretation {
   ///   with it.
   private func refuseEndedHistory(of tensor: CapturedTensor, _ target: OperatorDefinition, _ node: Node) throws {
     guard target === OperatorLibrary.detach.inPlace else { return }
-    let isSharedInput =
-      if case .input(let index) = tensor.view.memory.origin { capture.inputs[index].base != nil } else { false }
-    guard isSharedInput || recorder.recordsGradients && tensor.view.memory.hasViews else { return }
+    guard sharesMemory(tensor.view) || recorder.recordsGradients && tensor.view.memory.hasViews else { return }
     throw OperatorError(
       .notImplemented, target.name, "ends the history of a tensor that shares memory with others; use detach()",
       source: node.metadata.source)

@@ -313,7 +313,7 @@ struct CaptureInterpretation {
   }
 
   /// Whether a view is of an input that shares memory with others.
-  private func sharesMemory(_ view: AliasView) -> Bool {
+  func sharesMemory(_ view: AliasView) -> Bool {
     if case .input(let index) = view.memory.origin { capture.inputs[index].base != nil } else { false }
   }
 

@@ -53,7 +53,7 @@ extension Graph {
   /// Whether a call writes elements, rather than only giving a tensor another layout.
   func writesElements(_ id: NodeID) -> Bool {
     guard let target = self[id].target, target.schema.isMutating else { return false }
-    return (target as? OperatorDefinition)?.mutatesLayoutOnly != true
+    return !self[id].changesLayoutOnly
   }
 }
 

@@ -111,8 +111,8 @@ public struct AutogradJoin: RuntimeWrapper {
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { [plan] arguments in
       // Before anything is written: a write may leave a view whose history cannot be followed any more.
-      let edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
-      let idleEdges = try plan.idleInputs.map { try arguments[$0].reference?.gradientEdge() }
+      var edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
+      for index in plan.idleInputs { edges.append(try arguments[index].reference?.gradientEdge()) }
       var results = try noGrad { try inner(arguments) }
       let primals = try plan.savedPrimals(arguments, edges)
       for index in plan.repeatedOutputs {
@@ -120,7 +120,7 @@ public struct AutogradJoin: RuntimeWrapper {
       }
       let function = CompiledGradient(
         plan, saving: results.dropFirst(plan.outputCount), primals: primals,
-        nextEdges: edges + idleEdges)
+        nextEdges: edges)
       for (index, output) in plan.requiringOutputs.enumerated() {
         results[output].reference?.setHistory(GradientEdge(function, inputIndex: index))
       }
@@ -137,7 +137,7 @@ extension AutogradJoin.Plan {
     case other(Value)
   }
 
-  /// - Parameter edges: The histories of the differentiable inputs.
+  /// - Parameter edges: The histories of the differentiable inputs, then of the idle ones.
   func savedPrimals(_ arguments: [Value], _ edges: [GradientEdge?]) throws -> [Primal] {
     guard differentiableBackward != nil else { return [] }
     var histories = [GradientEdge?](repeating: nil, count: arguments.count)

@@ -56,8 +56,7 @@ struct CompilationPipeline {
     guard
       let compiled = try compileJoint(
         subject.functional, keeping: subject.capture.keptInputs, hooks: SavedTensorHooks.inUse,
-        failures: subject.failure,
-        &clock)
+        failures: subject.failure, &clock)
     else { return nil }
     let (partition, forward) = (compiled.partition, compiled.forward)
     let stack = wrappers(subject, partition.forward, autograd: compiled.autograd)
