@@ -60,10 +60,6 @@ extension SIMD8<Float> {
 
   /// sin x, or cos x; error below 1.6 ulp.
   @inline(__always) func sine(isCosine: Bool) -> Self {
-    // Few numbers are so large: the library reduces them exactly.
-    if hasMagnitude(bits: WideVector.reducibleMagnitudeBits) {
-      return eachLane(isCosine ? Foundation.cos : Foundation.sin)
-    }
     let (reduced, quarters) = WideVector(magnitude).reducedAngle()
     let r = Self(reduced)
     let quadrant = SIMD8<Int32>(truncatingIfNeeded: quarters)
@@ -76,12 +72,14 @@ extension SIMD8<Float> {
     let isOdd = SIMD8<Int32>.zero &- (q & 1)
     let value = Self(signedBits: (cosine.signedBits & isOdd) | (sine.signedBits & ~isOdd))
     let flipped = Self(signedBits: value.signedBits ^ ((q & 2) &<< 30))
-    return isCosine ? flipped : Self(bits: flipped.bits ^ (bits & 0x8000_0000))
+    let result = isCosine ? flipped : Self(bits: flipped.bits ^ (bits & 0x8000_0000))
+    // Few numbers are so large: the library reduces them exactly.
+    return result.replacingLarge(
+      self, fromBits: WideVector.reducibleMagnitudeBits, with: isCosine ? Foundation.cos : Foundation.sin)
   }
 
   /// tan x; error below 0.51 ulp.
   @inline(__always) var tangent: Self {
-    if hasMagnitude(bits: WideVector.reducibleMagnitudeBits) { return eachLane(Foundation.tan) }
-    return widened { $0.tangent }
+    widened { $0.tangent }.replacingLarge(self, fromBits: WideVector.reducibleMagnitudeBits, with: Foundation.tan)
   }
 }

@@ -36,10 +36,15 @@ extension SIMD8<Float> {
     return pairs[0] & pairs[1] & pairs[2] & pairs[3] >= 0
   }
 
-  /// What a function of one number gives for each lane.
-  @inline(__always) func eachLane(_ function: (Double) -> Double) -> Self {
+  /// These results for the lanes of `argument` of smaller magnitude than these bits, and what a function of one number gives for
+  /// the others: a result never depends on what other lanes hold.
+  @inline(__always)
+  func replacingLarge(_ argument: Self, fromBits bits: Int32, with function: (Double) -> Double) -> Self {
+    guard argument.hasMagnitude(bits: bits) else { return self }
     var result = self
-    for lane in 0..<Self.scalarCount { result[lane] = Float(function(Double(self[lane]))) }
+    for lane in 0..<Self.scalarCount where argument.magnitude.signedBits[lane] >= bits {
+      result[lane] = Float(function(Double(argument[lane])))
+    }
     return result
   }
 

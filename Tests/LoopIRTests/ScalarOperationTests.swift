@@ -24,7 +24,7 @@ final class ScalarOperationTests: XCTestCase {
       for operation in UnaryOperation.allCases {
         let input = Memory(dtype, values(dtype, &random))
         let output: DType =
-          operation == .isNaN || operation == .logicalNot || (operation == .bitwiseNot && dtype == .bool)
+          operation.givesFlags || (operation == .bitwiseNot && dtype == .bool)
           ? .bool : dtype.isFloatingPoint || exact.contains(operation) ? dtype : .float32
         if operation == .bitwiseNot, dtype.isFloatingPoint { continue }
         var builder = LoopBuilder()
@@ -33,6 +33,25 @@ final class ScalarOperationTests: XCTestCase {
         builder.pointwise([a], to: b) { .unary(operation, $0[0]) }
         try assertMatchesReference(builder.program, [input, Memory(output, input.count)], "\(operation) \(dtype)")
       }
+    }
+  }
+
+  /// What is computed of an element does not depend on its neighbours, nor on what lies behind the last one.
+  func testElementsAreIndependent() throws {
+    let values: [Double] = (0..<11).map { [2, 1e9, 0.3, -.infinity][$0 % 4] }
+    for operation in UnaryOperation.allCases where operation != .bitwiseNot {
+      func results(_ values: [Double]) throws -> [Double] {
+        let memory = [Memory(.float32, values), Memory(operation.givesFlags ? .bool : .float32, values.count)]
+        var builder = LoopBuilder()
+        let a = dense(&builder, .float32, [values.count])
+        let b = dense(&builder, memory[1].dtype, [values.count])
+        builder.pointwise([a], to: b) { .unary(operation, $0[0]) }
+        try execute(builder.program, memory)
+        return (0..<values.count).map { memory[1][$0].asDouble }
+      }
+      let together = try results(values)
+      let alone = try values.map { try results([$0])[0] }
+      XCTAssertTrue(zip(together, alone).allSatisfy { $0 == $1 || $0.isNaN && $1.isNaN }, "\(operation)")
     }
   }
 
@@ -141,4 +160,8 @@ func dense(_ builder: inout LoopBuilder, _ dtype: DType, _ sizes: [Int]) -> Oper
   let layout = Layout(contiguous: [SymInt](sizes))
   let buffer = builder.external(dtype, elementCount: sizes.reduce(1, *))
   return Operand(buffer: buffer, dtype: dtype, sizes: sizes, strides: layout.strides.values)
+}
+
+extension UnaryOperation {
+  fileprivate var givesFlags: Bool { self == .isNaN || self == .logicalNot }
 }
