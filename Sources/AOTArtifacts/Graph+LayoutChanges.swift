@@ -1,5 +1,6 @@
 import GraphIR
 import Operators
+import TensorCore
 
 extension Graph {
   /// Whether a call such as `t_` gives a tensor another layout.
@@ -11,7 +12,8 @@ extension Graph {
   public func isUsedBeforeLayoutChange(_ tensor: NodeID) -> Bool {
     func isSeen(_ id: NodeID) -> Bool {
       guard let target = self[id].target as? OperatorDefinition else { return false }
-      return self[id].metadata.gradMode != false && target.derivative?.isEmpty != true
+      let hasHistory = self[id].metadata.value?.references.contains { $0.dtype.isFloatingPoint } ?? true
+      return hasHistory && self[id].metadata.gradMode != false && target.derivative?.isEmpty != true
     }
     let users = users(of: tensor)
     guard users.contains(where: { changesLayout(of: tensor, byCall: $0) }) else { return users.contains(where: isSeen) }

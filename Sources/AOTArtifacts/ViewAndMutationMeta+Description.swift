@@ -43,6 +43,7 @@ extension ViewAndMutationMeta.OutputInfo: CustomStringConvertible {
     var parts = [views.isEmpty ? "\(kind)" : "\(kind) by \(views.map(\.description).joined(separator: ", "))"]
     if let meta { parts.append("\(meta.dtype.abbreviation)\(meta.sizes) strides \(meta.layout.strides)") }
     if requiresGrad { parts.append("requires grad") }
+    if isMadeAfterStorageChange { parts.append("of the other memory that the input was given") }
     switch specialView {
     case .unsafe: parts.append("no view to autograd")
     case .customFunction: parts.append("given by a custom function")

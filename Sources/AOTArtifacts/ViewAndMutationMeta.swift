@@ -136,6 +136,8 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
     public var specialView: SpecialView?
     /// Whether it is a view of an input that the function made before it wrote to the input for the last time.
     public var isMadeBeforeWrites = false
+    /// Whether it is a view of an input that was given other memory before: of what that is now.
+    public var isMadeAfterStorageChange = false
 
     public init(
       kind: Kind, views: [ViewStep] = [], meta: TensorMeta?, requiresGrad: Bool, isRequiringLeaf: Bool = false,
@@ -235,11 +237,8 @@ public struct ViewStep: Hashable, Sendable {
     hasher.combine(isWithoutGrad)
   }
 
-  /// Whether it shows memory as elements of a type that has no gradients.
-  fileprivate var endsGradients: Bool {
-    target.viewDType != nil
-      && arguments.contains { if case .dtype(let dtype) = $0 { !dtype.isFloatingPoint } else { false } }
-  }
+  /// Whether autograd does not connect the view with what it was taken of, as by `detach()`.
+  fileprivate var endsGradients: Bool { isWithoutGrad || target.derivative?.isEmpty == true }
 
   /// The view of `base` that this step describes.
   public func applied(to base: Tensor) throws -> Tensor {
@@ -256,9 +255,9 @@ public struct ViewStep: Hashable, Sendable {
 extension [ViewStep] {
   /// The view at the end of the chain.
   public func applied(to base: Tensor) throws -> Tensor {
-    // Autograd has no part in what leads to a detached tensor, to a view made with grad mode off or to one of elements without
-    // gradients, and may not be able to.
-    let end = (lastIndex { $0.isWithoutGrad || $0.target === OperatorLibrary.detach || $0.endsGradients } ?? -1) + 1
+    // Autograd has no part in what leads to a detached tensor, to a view made with grad mode off or to one of memory as elements of
+    // another type, and may not be able to.
+    let end = (lastIndex(where: \.endsGradients) ?? -1) + 1
     let start = try end == 0 ? base : noGrad { try self[..<end].reduce(base) { try $1.applied(to: $0) } }
     return try self[end...].reduce(start) { try $1.applied(to: $0) }
   }

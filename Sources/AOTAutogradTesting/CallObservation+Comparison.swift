@@ -57,7 +57,9 @@ extension CallObservation.Fact {
 
 extension CallObservation.Observed {
   fileprivate func agrees(with other: Self) -> Bool {
-    guard case .elements(let got, let dtype) = self, case .elements(let wanted, _) = other else { return self == other }
+    guard case .elements(let got, let dtype) = self, case .elements(let wanted, _) = other else {
+      return self == other || self == .unspecified || other == .unspecified
+    }
     let tolerance = dtype.comparisonTolerance
     return got.count == wanted.count
       && zip(got, wanted).allSatisfy { a, b in
@@ -98,6 +100,7 @@ extension CallObservation.Observed: CustomStringConvertible {
     case .integers(let integers): "\(integers)"
     case .tensor(let subject): subject.map { "\($0)" } ?? "none"
     case .elements(let elements, _): "\(elements)"
+    case .unspecified: "unspecified"
     }
   }
 }

@@ -49,6 +49,8 @@ struct CallObservation {
     case tensor(Subject?)
     /// Compared up to the rounding of a dtype.
     case elements([Double], DType)
+    /// Whatever it is, nobody can rely on it.
+    case unspecified
   }
 
   private var captured: [Tensor] = []
@@ -141,7 +143,7 @@ struct CallObservation {
     add(stage, subject, .requiresGrad, .flag(tensor.requiresGrad))
     // Of a view made with grad mode off it tells whether its memory was written to since: nobody's concern.
     let isMadeWithoutGrad = tensor.viewRecord?.circumstance == .gradientsDisabled
-    add(stage, subject, .isLeaf, .flag(tensor.isLeaf || isMadeWithoutGrad))
+    add(stage, subject, .isLeaf, isMadeWithoutGrad ? .unspecified : .flag(tensor.isLeaf))
     add(stage, subject, .isInference, .flag(tensor.isInference))
     add(stage, subject, .elements, .elements((try? tensor.doubles()) ?? [], tensor.dtype))
   }

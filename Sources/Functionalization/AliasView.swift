@@ -150,8 +150,12 @@ final class AliasView {
     self.generation = memory.generation
   }
 
-  /// The memory's first tensor in the layout that it had when the first view on the way to this one was taken.
-  var root: AliasView { chain { _ in true }.reversed().prefix(while: \.isLayoutChange).last ?? base }
+  /// The memory's first tensor in the layout that it had when the first view on the way to this one was taken, as long as that
+  /// has all elements.
+  var root: AliasView { chain { _ in true }.reversed().prefix(while: \.keepsElements).last ?? base }
+
+  /// Whether it is its parent in another layout with the same elements.
+  private var keepsElements: Bool { isLayoutChange && step?.target !== OperatorLibrary.asStrided }
 
   /// Whether it is the memory's first tensor, though maybe in another layout.
   var isFirst: Bool { root === self }

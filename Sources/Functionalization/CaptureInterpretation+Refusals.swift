@@ -113,9 +113,13 @@ extension CaptureInterpretation {
   ///   layout was given to it where autograd does not look.
   private func refuseChangedArgument(_ tensor: CapturedTensor, _ node: Node) throws {
     guard recorder.recordsGradients, node.metadata.gradMode != false,
-      case .input(let index) = tensor.view.memory.origin,
-      tensor === inputs[index], capture.inputs[index].requiresGradAfter,
-      try tensor.view.chain(while: { _ in true }).contains(where: changesHistory)
+      case .input(let index) = tensor.view.memory.origin, capture.inputs[index].requiresGradAfter
+    else { return }
+    let own = inputs[index].view.chain { _ in true }
+    guard
+      try tensor.view.chain(while: { _ in true }).contains(where: { view in
+        try own.contains { $0 === view } && changesHistory(view)
+      })
     else { return }
     throw OperatorError(
       .notImplemented, node.target?.name,

@@ -332,6 +332,12 @@ struct CaptureInterpretation {
       throw OperatorError(
         .notImplemented, target.name, "makes an argument that is a view no view any more; use detach()")
     }
+    guard !recorder.recordsGradients || !tensor.view.memory.isNew || !tensor.view.memory.hasViews else {
+      throw OperatorError(
+        .notImplemented, target.name,
+        "gives a computed tensor of which views were taken other memory while gradients are recorded; use the other tensor"
+      )
+    }
     guard tensor.view.memory !== source.memory else {
       throw OperatorError(.notImplemented, target.name, "gives a tensor its own memory in another way; use as_strided_")
     }

@@ -81,7 +81,6 @@ struct OutputClassification {
       guard recordsGradients, facts.requiresGrad, view.hasOwnHistory, steps.count > after.count else {
         return info(kind, steps)
       }
-      try refuseViewOfForeignMemory(after, position)
       histories.append(Returned(view: after.last?.parent ?? view, descriptor: .output(position)))
       return info(kind, steps, ownHistory: steps.count - after.count)
     }
@@ -92,6 +91,11 @@ struct OutputClassification {
         .notImplemented, view.step?.target.name,
         "takes a view, which is returned, with gradients on inside of a call with gradients off; leave enableGrad to the caller",
         source: view.metadata.source)
+    }
+    if position < outputCount, let (input, steps) = viewOfGivenMemory(view) {
+      var alias = info(.aliasOfInput(input), steps)
+      alias.isMadeAfterStorageChange = true
+      return alias
     }
     if let (other, steps) = detachedBase(of: view) {
       return try regenerated(.aliasOfOutput(other), by: steps)
@@ -120,15 +124,14 @@ struct OutputClassification {
     return try regenerated(.aliasOfIntermediate(number), by: Array(view.steps.dropFirst(changes.count)))
   }
 
-  /// - Throws: `OperatorError` where an output is a view of an input that was given other memory: to autograd it is one of the input.
-  private func refuseViewOfForeignMemory(_ views: [AliasView], _ position: Int) throws {
-    guard position < outputCount, let owner = views.last?.parent,
-      inputs.enumerated().contains(where: { $1.view === owner && owner.memory.origin != .input($0) })
-    else { return }
-    throw OperatorError(
-      .notImplemented, views.first?.step?.target.name,
-      "gives a view, which is returned, of an argument that was given other memory; return a view of what it was given",
-      source: views.first?.metadata.source)
+  /// Where a view was taken of an input after that was given other memory.
+  private func viewOfGivenMemory(_ view: AliasView) -> (input: Int, steps: [ViewStep])? {
+    let views = view.chain { _ in true }
+    for (index, input) in inputs.enumerated() where input.view.memory.origin != .input(index) {
+      guard let end = views.firstIndex(where: { $0 === input.view }) else { continue }
+      return (index, views[..<end].reversed().compactMap(\.step))
+    }
+    return nil
   }
 
   /// What all of these tensors over one block of memory are views of: in the layout that it has now, where they were taken since.

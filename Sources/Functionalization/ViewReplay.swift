@@ -58,10 +58,10 @@ struct ViewReplay {
     let trial: [Tensor]
     do {
       trial = try recorder.unrecorded { try Self.results(target, arguments, of: source) }
-    } catch  where !source.isContiguous && !target.dependsOnStrides {
+    } catch  where !source.layout.isRowMajor && !target.dependsOnStrides {
       // A functional value may lie in memory otherwise than the tensor it stands for. Elements in row-major order have
       // every view.
-      source = try source.contiguous()
+      source = try source.clone(memoryFormat: .contiguous)
       trial = try recorder.unrecorded { try Self.results(target, arguments, of: source) }
     } catch let error as OperatorError where error.code == .shape {
       throw OperatorError(
@@ -79,10 +79,10 @@ struct ViewReplay {
       return try target.evaluate(arguments)
     } catch let error as OperatorError where error.code == .shape {
       // As for views.
-      if let source = arguments.first?.reference, !source.isContiguous,
+      if let source = arguments.first?.reference, !source.layout.isRowMajor,
         target !== OperatorLibrary.asStrided.copyVariantDefinition
       {
-        return try target.evaluate([.reference(try source.contiguous())] + arguments.dropFirst())
+        return try target.evaluate([.reference(try source.clone(memoryFormat: .contiguous))] + arguments.dropFirst())
       }
       throw OperatorError(
         .notImplemented, target.name,
@@ -157,8 +157,15 @@ struct ViewReplay {
         "shows \(source.dtype) memory as \(mutated.dtype), and cannot be written to; clone it first")
     }
     if step.target === OperatorLibrary.unfold { source = try detachedFromInputs(source) }
+    // Where all elements are overwritten, no gradient goes back to what they were, not even zeros.
+    if recorder.recordsGradients, mutated.elementCount == source.elementCount { source = try source.detach() }
     let call = OperatorCall(step.target, [.reference(source)] + step.arguments.map { $0.widened() })
-    return (parent, try inverse(call, source, mutated, step.resultIndex))
+    do {
+      return (parent, try inverse(call, source, mutated, step.resultIndex))
+    } catch  where !mutated.layout.isRowMajor {
+      // As for views.
+      return (parent, try inverse(call, source, mutated.clone(memoryFormat: .contiguous), step.resultIndex))
+    }
   }
 
   private func baseWritten(through view: AliasView, _ step: ViewStep, _ mutated: Tensor) throws -> Tensor {
@@ -183,6 +190,11 @@ struct ViewReplay {
   private func detachedFromInputs(_ value: Tensor) throws -> Tensor {
     value.layout.offset != 0 || recorder.isInInput(value) ? try value.clone() : value
   }
+}
+
+extension Layout {
+  /// Whether the strides are those of row-major order, of dimensions with one element, too.
+  fileprivate var isRowMajor: Bool { strides == Layout(contiguous: sizes).strides }
 }
 
 extension DType {

@@ -15,6 +15,7 @@ public struct OutputRegeneration: RuntimeWrapper {
   private let beforeWrites: [RegeneratedOutput]
   private let afterWrites: [RegeneratedOutput]
   private let afterLayoutChanges: [RegeneratedOutput]
+  private let afterStorageChanges: [RegeneratedOutput]
   private let requiringLeaves: [Int]
   /// Inputs that are given the memory of the last outputs, which the caller does not see.
   private let storageChanges: [StorageChange]
@@ -48,6 +49,7 @@ public struct OutputRegeneration: RuntimeWrapper {
     beforeWrites = outputs.filter { $0.moment == .beforeWrites }
     afterWrites = outputs.filter { $0.moment == .afterWrites }
     afterLayoutChanges = outputs.filter { $0.moment == .afterLayoutChanges }
+    afterStorageChanges = outputs.filter { $0.moment == .afterStorageChanges }
     requiringLeaves = meta.outputs.indices.filter { meta.outputs[$0].isRequiringLeaf }
   }
 
@@ -62,13 +64,13 @@ public struct OutputRegeneration: RuntimeWrapper {
       for (change, isFirst) in zip(layoutChanges, firstUses) { try change.make(arguments, isFirstUse: isFirst) }
       if !layoutChanges.isEmpty { for output in afterWrites where output.isLatest { output.settle(values) } }
       for output in afterLayoutChanges { try output.make(&values, arguments, results: results) }
-      for output in requiringLeaves { try values[output].reference?.setRequiresGrad(true) }
-      if storageChanges.isEmpty { return values }
       for (change, source) in zip(storageChanges, values.suffix(storageChanges.count)) {
         let set = { _ = try OperatorLibrary.setSource(arguments[change.input], source) }
         if change.isUnderNoGrad { try noGrad(set) } else { try set() }
       }
-      return Array(values.dropLast(storageChanges.count))
+      for output in afterStorageChanges { try output.make(&values, arguments, results: results) }
+      for output in requiringLeaves { try values[output].reference?.setRequiresGrad(true) }
+      return storageChanges.isEmpty ? values : Array(values.dropLast(storageChanges.count))
     }
   }
 }

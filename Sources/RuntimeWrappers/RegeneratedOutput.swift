@@ -7,7 +7,7 @@ import TensorCore
 /// How one output of a compiled function comes about at a call. An object, since it is looked at in its place.
 final class RegeneratedOutput: Sendable {
   /// When an output is made. Eager autograd treats a view that was there before a write otherwise than a later one.
-  enum Moment { case beforeWrites, afterWrites, afterLayoutChanges }
+  enum Moment { case beforeWrites, afterWrites, afterLayoutChanges, afterStorageChanges }
 
   private enum Source: Sendable {
     case constant(Constant)
@@ -55,6 +55,7 @@ final class RegeneratedOutput: Sendable {
         baseMeta = nil
       }
       if info.isMadeBeforeWrites, steps.count == info.views.count { moment = .beforeWrites }
+      if info.isMadeAfterStorageChange { (moment, baseMeta) = (.afterStorageChanges, nil) }
     }
     // An input whose layout changed has its history already.
     let own = info.ownHistory.map { $0 - (info.views.count - steps.count) }.flatMap { $0 > 0 ? $0 : nil }

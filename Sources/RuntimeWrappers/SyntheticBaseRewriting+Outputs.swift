@@ -25,8 +25,8 @@ extension SyntheticBaseRewriting {
       let isMember = storageMembers.contains(input)
       let isOutdated = isMember && !views.isEmpty && changed.contains(input) && isWrittenAfter(first)
       let isConditional = !views.isEmpty && original.inputs[input].viewGradient == .conditional
-      if isConditional || isOutdated && requiresGrad { throw unfollowed(node) }
-      guard views.isEmpty || isMember && !isOutdated else { continue }
+      if isConditional || isOutdated { throw unfollowed(node) }
+      guard views.isEmpty || isMember else { continue }
       let isMadeBeforeWrites = !views.isEmpty && isWrittenAfter(node)
       outputs[node, default: .init(positions: [], input: input, views: views, isMadeBeforeWrites: isMadeBeforeWrites)]
         .positions.append(index)

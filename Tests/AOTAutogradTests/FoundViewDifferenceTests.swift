@@ -63,6 +63,45 @@ final class FoundViewDifferenceTests: XCTestCase {
 
   // MARK: Layouts
 
+  /// A dimension of one element may have any stride, but elements of another type ask for theirs.
+  func testWriteThroughAPermutedViewOfBytes() throws {
+    try aotcheck(calls: [CheckedCall { [try Tensor([2] as [Float], shape: [1, 1])] }]) { inputs in
+      _ = try OperatorLibrary.named("aten.tril_.default")(.reference(inputs[0].view(.int8).permute([1, 0])))
+      return [inputs[0]]
+    }
+  }
+
+  func testViewOfAnotherPartOfMemory() throws {
+    let asStrided = try OperatorLibrary.named("aten.as_strided_.default")
+    try aotcheck(calls: [CheckedCall { [try Tensor([1] as [Float])] }]) { _ in
+      let memory = try Tensor([1, 2, 3, 4] as [Int64], shape: [2, 2])
+      _ = try asStrided(.reference(memory), .list([.int(1), .int(1)]), .list([.int(1), .int(1)]))
+      let view = try memory.detach()
+      return [try asStrided(.reference(view), .list([.int(1), .int(2)]), .list([.int(1), .int(2)]))]
+    }
+  }
+
+  func testViewAsItsOwnTypeEndsGradients() throws {
+    let call = CheckedCall(tangent: { _, _ in nil }) { () throws -> CheckedCall.Arguments in
+      let leaf = try Self.leaf([2, -1.25, 0], [1, 3])
+      return .init([try OperatorLibrary.named("aten.unbind.int").several(.reference(leaf))[0]], behind: [leaf])
+    }
+    try aotcheck(calls: [call]) { inputs in
+      let view = try inputs[0].view(.float32)
+      _ = try view.sin_()
+      return [try view.split(sizes: [1, 2])[1]]
+    }
+  }
+
+  func testUseWithoutHistoryDoesNotKeepALeafsShape() throws {
+    let unsqueeze = { (arguments: [Tensor], _: [Tensor?]) in
+      _ = try noGrad { try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(arguments[0]), .int(0)) }
+    }
+    try aotcheck(calls: [CheckedCall(afterwards: unsqueeze) { [try Self.leaf([0.5], [1])] }]) {
+      [try $0[0].to(.int32), $0[0]]
+    }
+  }
+
   func testLeafIsUsedBeforeItsLayoutChanges() throws {
     try aotcheck(calls: [CheckedCall { [try Self.leaf([1, 2], [2, 1])] }]) { inputs in
       let result = try inputs[0] * 2
@@ -120,7 +159,32 @@ final class FoundViewDifferenceTests: XCTestCase {
     XCTAssertEqual(try leaf.grad?.elements(as: Float.self), [3, 3])
   }
 
+  // MARK: Other memory
+
+  func testViewOfGivenMemoryIsOneOfTheArgument() throws {
+    let write = { (arguments: [Tensor], outputs: [Tensor?]) in _ = try outputs[0]?.copy_(arguments[1]) }
+    let call = CheckedCall(afterwards: write) { [try Tensor([1] as [Float]), try Self.leaf([2], [1])] }
+    try aotcheck(calls: [call]) { inputs in
+      let memory = try Tensor([3, 4] as [Float])
+      return [try OperatorLibrary.setSource(.reference(inputs[0]), .reference(memory)).expand([2])]
+    }
+  }
+
   // MARK: Writes
+
+  func testWriteOverAllOfAViewThroughUnfold() throws {
+    let call = CheckedCall { () throws -> CheckedCall.Arguments in
+      let leaf = try Self.leaf([0.75], [1])
+      let value = try OperatorLibrary.named("aten.scatter.value_reduce")(
+        .reference(leaf), .int(-1), .reference(Tensor([0] as [Int64])), .double(3), .string("add")
+      )
+      return .init([try value.unfold(0, size: 1, step: 1), value], behind: [leaf])
+    }
+    try aotcheck(calls: [call]) { inputs in
+      _ = try OperatorLibrary.named("aten.lt_.Tensor")(.reference(inputs[0]), .reference(inputs[0]))
+      return [inputs[1]]
+    }
+  }
 
   func testWriteToNoElements() throws {
     let call = CheckedCall { () throws -> CheckedCall.Arguments in
@@ -193,6 +257,44 @@ final class FoundViewDifferenceTests: XCTestCase {
       let view = try value.view([2, 1])
       _ = try value.detach_()
       return view
+    }
+  }
+
+  func testRefusalsOfWhatAutogradTreatsOtherwise() throws {
+    let leaf = try Self.leaf([1, 2], [2])
+    let base = try Tensor([1, 2] as [Float])
+    let view = try base.view([2])
+    _ = try base.requiringGrad()
+    let viewOfView = try view.view([2, 1])
+    try assertRefused([viewOfView]) { inputs in
+      _ = try noGrad { try inputs[0].mul_(2) }
+      return try inputs[0] * 2
+    }
+    try assertRefused([leaf]) { inputs in
+      let value = try noGrad { try inputs[0] * 2 }
+      let view = try value.view([1, 2])
+      _ = try OperatorLibrary.setSource(.reference(value), .reference(inputs[0]))
+      return view
+    }
+    let product = try leaf.view([1, 2]) * 1
+    try assertRefused([product]) { inputs in
+      _ = try noGrad { try OperatorLibrary.named("aten.squeeze_.dims")(.reference(inputs[0]), .list([.int(0)])) }
+      return try OperatorLibrary.named("aten.gt_.Scalar")(.reference(inputs[0].view([2, 1])), .double(1))
+    }
+    let shared = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2])
+    try assertRefused([leaf, try shared.detach(), shared]) { inputs in
+      _ = try OperatorLibrary.named("aten.t_.default")(.reference(inputs[1]))
+      let view = try inputs[1].unsqueeze(0)
+      _ = try inputs[2].mul_(2)
+      return view
+    }
+  }
+
+  private func assertRefused(
+    _ inputs: [Tensor], _ function: @escaping ([Tensor]) throws -> Tensor, line: UInt = #line
+  ) throws {
+    XCTAssertThrowsError(try aotFunction(function)(inputs), line: line) {
+      XCTAssertEqual(($0 as? OperatorError)?.code, .notImplemented, "\($0)", line: line)
     }
   }
 

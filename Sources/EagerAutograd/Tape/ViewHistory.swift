@@ -43,6 +43,9 @@ extension Tensor {
     var source = record.source
     while let next = source.viewRecord {
       if source.isRequiringLeaf { return .unsettled }
+      if source.requiresGrad, source.autogradState?.requiresGrad != true, next.circumstance != .gradientsDisabled {
+        return .unsettled
+      }
       source = next.source
     }
     if record.circumstance == .ordinary { return .followed }
