@@ -33,10 +33,17 @@ public struct ClosureCapture {
       context.recomputeRegions = regions
     }
     // Hooks are applied to what the compiled graphs save, not to what the tape saves meanwhile.
-    let outputs = try SavedTensorHooks.with(nil) {
-      try session.tracer.recording {
-        try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+    let outputs: [Value]
+    do {
+      outputs = try SavedTensorHooks.with(nil) {
+        try session.tracer.recording {
+          try function(fakeArguments).map { try $0.map { .reference(try session.tracer.lift($0)) } }
+        }
       }
+    } catch {
+      // What a stand-in at another offset throws, the tensor itself may not.
+      try session.refuseAbsoluteOffsets()
+      throw error
     }
     let gradModeAfter = context.isGradEnabled == gradMode ? nil : context.isGradEnabled
     return try session.finish(outputs, signature: signature, gradModeAfter: gradModeAfter)
@@ -200,7 +207,7 @@ private final class CaptureSession {
   }
 
   /// Calls may differ in where inputs begin in their storage, which only an absolute offset can tell.
-  private func refuseAbsoluteOffsets() throws {
+  func refuseAbsoluteOffsets() throws {
     guard inputs.contains(where: { $0.real.startsInside }) else { return }
     for id in tracer.graph.nodes {
       let node = tracer.graph[id]

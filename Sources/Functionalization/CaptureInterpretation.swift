@@ -275,9 +275,11 @@ struct CaptureInterpretation {
     // As far as autograd knows, gradients come to the elements at the same indices. A view it follows anew.
     let isUnseen = changesLayout && isWithoutGrad && recorder.recordsGradients && !isView(parent)
     let keepsHistory = isUnseen && results[0].sizes == value.sizes
-    guard !isUnseen || keepsHistory || !parent.memory.isNew else {
+    guard !isUnseen || keepsHistory || !parent.memory.isNew && !results[0].layout.mayOverlapItself else {
       throw OperatorError(
-        .notImplemented, target.name, "gives a computed tensor another shape with gradients off; use a view instead")
+        .notImplemented, target.name,
+        "gives a tensor that was computed, or one element several places, another shape with gradients off; use a view instead"
+      )
     }
     if keepsHistory { results[0] = try recorder.grafted(results[0], onto: value) }
     if isUnsafe { try refuseUnsafeViewWithGrad(of: parent, metadata) }

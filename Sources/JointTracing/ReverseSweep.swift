@@ -63,9 +63,17 @@ struct ReverseSweep {
     if failures.isEmpty { return [:] }
     var all = failures
     for id in nodes where flow.requiresGrad(id) && all[id] == nil {
-      all[id] = tracer.graph[id].arguments.lazy.flatMap(\.references).compactMap { all[$0] }.first
+      all[id] = differentiableArguments(of: tracer.graph[id]).compactMap { all[$0] }.first
     }
     return all
+  }
+
+  /// The nodes that a node passes its gradient on to.
+  private func differentiableArguments(of node: Node) -> [NodeID] {
+    guard let target = node.target as? OperatorDefinition, let bound = try? node.boundArguments() else {
+      return node.arguments.flatMap(\.references)
+    }
+    return flow.differentiablePositions(target, bound).sorted().flatMap { bound[$0].references }
   }
 
   /// The gradient that has arrived at a node, summed over the node's uses; nil where none has.

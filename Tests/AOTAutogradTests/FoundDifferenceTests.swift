@@ -33,6 +33,20 @@ final class FoundDifferenceTests: XCTestCase {
     }
   }
 
+  /// What a derivative is missing of is no obstacle where gradients do not go through it.
+  func testMissingDerivativeBesideTheHistory() throws {
+    let input = try Self.leaf([0.5]) * 1
+    _ = try aotFunction { (x: Tensor) in
+      let detached = try x.detach()
+      let index = try Tensor([0] as [Int64])
+      _ = try OperatorLibrary.named("aten.scatter_.reduce")(
+        .reference(detached), .int(0), .reference(index), .reference(x), .string("add"))
+      _ = try x.mul_(2)
+      return detached
+    }(input)
+    try input.backward()
+  }
+
   func testCopyOfItselfIsAWrite() throws {
     try aotcheck(calls: [CheckedCall { [try Tensor([2] as [Float], shape: [1])] }]) { inputs in
       try inputs[0].copy_(inputs[0])

@@ -159,6 +159,18 @@ final class FoundViewDifferenceTests: XCTestCase {
     XCTAssertEqual(try leaf.grad?.elements(as: Float.self), [3, 3])
   }
 
+  /// Offsets are those in the storage: a stand-in that begins at its own start overlaps where the tensor does not.
+  func testAbsoluteOffsetBeforeTheArgumentIsRefused() throws {
+    let part = try Tensor([1, 2, 3, 4, 5, 6, 7, 8] as [Float], shape: [4, 2]).chunk(2)[1]
+    XCTAssertThrowsError(
+      try aotFunction { (x: Tensor) in
+        let view = try x.asStrided([1, 1], [2, 1], offset: 3)
+        _ = try OperatorLibrary.named("aten.ne_.Tensor")(.reference(x), .reference(view))
+        return view
+      }(part)
+    ) { XCTAssertEqual(($0 as? CaptureError)?.code, .unsupported) }
+  }
+
   // MARK: Other memory
 
   func testViewOfGivenMemoryIsOneOfTheArgument() throws {
@@ -280,6 +292,11 @@ final class FoundViewDifferenceTests: XCTestCase {
     try assertRefused([product]) { inputs in
       _ = try noGrad { try OperatorLibrary.named("aten.squeeze_.dims")(.reference(inputs[0]), .list([.int(0)])) }
       return try OperatorLibrary.named("aten.gt_.Scalar")(.reference(inputs[0].view([2, 1])), .double(1))
+    }
+    try assertRefused([try Self.leaf([1, 2, 3], [3])]) { inputs in
+      let asStrided = try OperatorLibrary.named("aten.as_strided_.default")
+      _ = try noGrad { try asStrided(.reference(inputs[0]), .list([.int(2), .int(2)]), .list([.int(1), .int(1)])) }
+      return try OperatorLibrary.named("aten.unsafe_chunk.default").several(.reference(inputs[0]), .int(2))[1]
     }
     let shared = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2])
     try assertRefused([leaf, try shared.detach(), shared]) { inputs in
