@@ -12,6 +12,19 @@ public protocol GraphCompiler: Sendable {
   var name: String { get }
 
   func compile(_ module: GraphModule, role: GraphRole) throws -> any CompiledGraph
+
+  /// Compiles a graph that may overwrite memory of its arguments.
+  ///
+  /// - Parameter arguments: Positions of tensors that nobody looks at once the graph has run, and whose memory nobody shares:
+  ///   the graph may use it for what it computes, results included.
+  func compile(_ module: GraphModule, role: GraphRole, donating arguments: [Int]) throws -> any CompiledGraph
+}
+
+extension GraphCompiler {
+  /// Leaves the memory of arguments alone.
+  public func compile(_ module: GraphModule, role: GraphRole, donating arguments: [Int]) throws -> any CompiledGraph {
+    try compile(module, role: role)
+  }
 }
 
 /// A compiled graph. It may run on several threads at once.

@@ -29,6 +29,21 @@ public struct Partition: Sendable {
     }
   }
 
+  /// Positions of the saved tensors that nobody but the backward graph sees, each of which fills a storage of its own: a
+  /// backward pass that is the last may overwrite them.
+  public var donatedTensors: [Int] {
+    // What hooks give instead may be anything.
+    if packedByteCount != nil { return [] }
+    let uses = Dictionary(grouping: savedTensors, by: \.storage)
+    return savedTensors.indices.filter { position in
+      let saved = savedTensors[position]
+      guard saved.origin == .computed, !saved.isReturned, uses[saved.storage]?.count == 1, saved.byteCount > 0,
+        let meta = saved.value.reference, meta.layout.offset == 0
+      else { return false }
+      return (try? meta.layout.requiredByteCount(meta.dtype)) == saved.byteCount
+    }
+  }
+
   public init(
     forward: Graph, backward: Graph, forwardOutputCount: Int, savedTensors: [SavedValue],
     savedNumbers: [SavedValue] = [], recomputed: [RecomputedValue] = [], cut: CutSummary? = nil
@@ -73,6 +88,8 @@ public struct SavedValue: Hashable, Sendable {
   public var byteCount: Int
   /// The name of the value whose storage this is: its own, or that of what it is a view of.
   public var storage: String
+  /// Whether something that the forward graph returns lies in the same storage.
+  public var isReturned: Bool
   public var origin: Origin
   public var reason: SaveReason
   /// Nil for an input.
@@ -80,13 +97,14 @@ public struct SavedValue: Hashable, Sendable {
   public var source: SourceLocation?
 
   public init(
-    name: String, value: MetaValue, byteCount: Int, storage: String, origin: Origin, reason: SaveReason,
-    operatorName: OperatorName? = nil, source: SourceLocation? = nil
+    name: String, value: MetaValue, byteCount: Int, storage: String, isReturned: Bool = false, origin: Origin,
+    reason: SaveReason, operatorName: OperatorName? = nil, source: SourceLocation? = nil
   ) {
     self.name = name
     self.value = value
     self.byteCount = byteCount
     self.storage = storage
+    self.isReturned = isReturned
     self.origin = origin
     self.reason = reason
     self.operatorName = operatorName

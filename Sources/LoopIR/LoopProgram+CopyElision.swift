@@ -53,7 +53,7 @@ extension LoopProgram {
   }
 
   private mutating func rename(_ old: BufferID, to new: BufferID) {
-    for index in kernels.indices { kernels[index].rename(old, to: new) }
+    for index in kernels.indices { kernels[index].mapBuffers { $0 == old ? new : $0 } }
   }
 }
 
@@ -108,26 +108,4 @@ private struct BufferUses {
 
 extension Kernel {
   fileprivate var plainCopy: PlainCopy? { if case .loop(let kernel) = self { PlainCopy(kernel) } else { nil } }
-
-  /// Makes every use of a buffer one of another.
-  fileprivate mutating func rename(_ old: BufferID, to new: BufferID) {
-    func renamed(_ buffer: BufferID) -> BufferID { buffer == old ? new : buffer }
-    switch self {
-    case .loop(var kernel):
-      for index in kernel.loads.indices { kernel.loads[index].buffer = renamed(kernel.loads[index].buffer) }
-      for index in kernel.stores.indices {
-        kernel.stores[index].access.buffer = renamed(kernel.stores[index].access.buffer)
-      }
-      self = .loop(kernel)
-    case .matmul(var kernel):
-      for path in [\MatmulKernel.left, \MatmulKernel.right, \MatmulKernel.result] {
-        kernel[keyPath: path].buffer = renamed(kernel[keyPath: path].buffer)
-      }
-      self = .matmul(kernel)
-    case .host(var kernel):
-      for index in kernel.inputs.indices { kernel.inputs[index].buffer = renamed(kernel.inputs[index].buffer) }
-      for index in kernel.outputs.indices { kernel.outputs[index].buffer = renamed(kernel.outputs[index].buffer) }
-      self = .host(kernel)
-    }
-  }
 }

@@ -101,7 +101,7 @@ extension LoopProgram {
       low += min((size - 1) * stride, 0)
       high += max((size - 1) * stride, 0)
     }
-    let available = buffers[buffer.index].elementCount * buffers[buffer.index].dtype.byteCount
+    let available = buffers[buffer.index].byteCount
     guard low >= 0, (high + 1) * dtype.byteCount <= available else {
       throw LoopError(
         .invalidProgram, "\(what) touches elements \(low)...\(high) of b\(buffer.index), outside its memory")

@@ -50,6 +50,8 @@ public struct LoopProgram: Sendable {
       self.dtype = dtype
       self.elementCount = elementCount
     }
+
+    var byteCount: Int { elementCount * dtype.byteCount }
   }
 
   /// The number of pointers that a caller passes.

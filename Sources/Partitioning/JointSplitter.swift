@@ -7,10 +7,13 @@ struct JointSplitter {
   private let joint: JointStructure
   /// Ascending.
   private let saved: [Int]
+  /// The roots of what the forward graph returns.
+  private let returnedStorages: Set<Int>
 
   init(_ joint: JointStructure, saved: [Int]) {
     self.joint = joint
     self.saved = saved
+    returnedStorages = Set(joint.forwardOutputs.flatMap(\.references).map { joint.root[joint.position($0)] })
   }
 
   /// - Throws: `GraphError` where what is saved does not suffice for the backward pass.
@@ -80,7 +83,7 @@ struct JointSplitter {
       } else { outputs[position].map(SavedValue.Origin.output) ?? .computed }
     return SavedValue(
       name: node.name, value: try joint.value(position), byteCount: try joint.pinnedByteCount(position),
-      storage: joint[joint.root[position]].name,
+      storage: joint[joint.root[position]].name, isReturned: returnedStorages.contains(joint.root[position]),
       origin: origin, reason: reason, operatorName: node.target?.name, source: node.metadata.source)
   }
 

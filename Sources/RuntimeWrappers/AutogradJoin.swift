@@ -176,12 +176,20 @@ private final class CompiledGradient: GradientFunction {
   override var name: String { "compiled function" }
 
   override func releaseSavedTensors() {
-    isReleased = !saved.isEmpty
+    isReleased = isReleased || !saved.isEmpty
     saved = []
     primals = []
   }
 
-  override func apply(_ gradients: [Tensor?]) throws -> [Tensor?] {
+  override func apply(_ gradients: [Tensor?]) throws -> [Tensor?] { try apply(gradients, isLast: false) }
+
+  override func applyForLastTime(_ gradients: [Tensor?]) throws -> [Tensor?] {
+    let given = try apply(gradients, isLast: true)
+    releaseSavedTensors()
+    return given
+  }
+
+  private func apply(_ gradients: [Tensor?], isLast: Bool) throws -> [Tensor?] {
     for (gradient, failure) in zip(gradients, plan.failures) where gradient != nil { if let failure { throw failure } }
     let tangents = gradients.prefix(plan.tangentCount)
     guard let backward = plan.backward, tangents.contains(where: { $0 != nil }) else {
@@ -198,7 +206,10 @@ private final class CompiledGradient: GradientFunction {
         )
       }
     }
-    let results = try backward.run(saved: saved.map(\.value), tangents: Array(tangents))
+    let values = saved.map(\.value)
+    // Given up before the run, which may overwrite only what nobody else holds, and may fail halfway.
+    if isLast { releaseSavedTensors() }
+    let results = try backward.run(saved: consume values, tangents: Array(tangents), isLast: isLast)
     return try inChangedShapes(plan.differentiableInputs.map { results[$0].reference }) + idleGradients
   }
 

@@ -82,6 +82,14 @@ public final class Storage {
     self.byteCount = byteCount
   }
 
+  /// Moves the memory into a new storage and leaves this one without any: for whoever holds the only reference to it.
+  package func movingMemory() -> Storage {
+    guard let address = baseAddress, let release = deallocator else { return self }
+    let moved = Storage(adopting: address, byteCount: byteCount, device: device, deallocator: release)
+    (baseAddress, deallocator, byteCount) = (nil, nil, 0)
+    return moved
+  }
+
   /// Records a write in place.
   public func bumpVersion() { version += 1 }
 }

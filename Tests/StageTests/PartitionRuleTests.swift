@@ -39,6 +39,44 @@ final class PartitionRuleTests: XCTestCase {
     XCTAssertNil(result.backward.nodes.first { result.backward[$0].calls(Op.random) })
   }
 
+  func testWhatOnlyTheBackwardGraphSeesMayBeOverwritten() throws {
+    var joint = JointGraphBuilder()
+    let x = joint.input("x")
+    let g = joint.tangent()
+    let alone = joint.call(Op.matmul, "alone", [x])
+    let returned = joint.call(Op.matmul, "returned", [x])
+    let viewed = joint.call(Op.matmul, "viewed", [x])
+    let result = joint.call(Op.view, "result", [viewed])
+    var gradient = g
+    for saved in [x, alone, returned, viewed] {
+      gradient = joint.call(Op.pointwise, "after\(saved.index)", [gradient, saved], backward: true)
+    }
+    joint.output([returned, result], gradients: [gradient])
+    var partition = try DefaultPartition().partition(joint.graph, forwardOutputCount: 2)
+    XCTAssertEqual(partition.savedNames, ["x", "alone", "returned", "viewed"])
+    XCTAssertEqual(partition.donatedTensors, [1])
+    // Hooks may give what others hold.
+    partition.packedByteCount = 70
+    XCTAssertEqual(partition.donatedTensors, [])
+  }
+
+  func testOnlyWhatFillsAStorageOfItsOwnMayBeOverwritten() {
+    func saved(_ storage: String, _ sizes: [SymInt], offset: SymInt = 0, of byteCount: Int) -> SavedValue {
+      var layout = Layout(contiguous: sizes)
+      layout.offset = offset
+      return SavedValue(
+        name: "value", value: .reference(TensorMeta(dtype: .uint8, layout: layout)), byteCount: byteCount,
+        storage: storage, origin: .computed, reason: .used)
+    }
+    let partition = Partition(
+      forward: Graph(), backward: Graph(), forwardOutputCount: 0,
+      savedTensors: [
+        saved("whole", [10], of: 10), saved("begin", [8], of: 10), saved("end", [8], offset: 2, of: 10),
+        saved("shared", [10], of: 10), saved("shared", [10], of: 10), saved("empty", [0], of: 0),
+      ])
+    XCTAssertEqual(partition.donatedTensors, [0])
+  }
+
   func testEffectsStayInTheirHalf() throws {
     var joint = JointGraphBuilder()
     let x = joint.input("x")

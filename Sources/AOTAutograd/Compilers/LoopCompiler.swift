@@ -18,8 +18,14 @@ public struct LoopCompiler: GraphCompiler {
   public static let cpu = LoopCompiler(name: "cpu", backend: CPUBackend.shared)
 
   public func compile(_ module: GraphModule, role: GraphRole) throws -> any CompiledGraph {
+    try compile(module, role: role, donating: [])
+  }
+
+  public func compile(_ module: GraphModule, role: GraphRole, donating arguments: [Int]) throws -> any CompiledGraph {
     let lowering = try GraphLowering(module)
-    return try CompiledLoops(lowering, executable: backend.compile(lowering.program.fused()), module: module)
+    var program = lowering.program.fused()
+    let reused = program.reuseMemory(of: lowering.donatedExternals(arguments), for: lowering.resultExternals)
+    return try CompiledLoops(lowering, reusing: reused, executable: backend.compile(program), module: module)
   }
 }
 
@@ -31,6 +37,8 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     case placeholder(argument: Int, meta: Int)
     case attribute(Int)
     case result(byteCount: Int)
+    /// The memory of an argument that is donated, by the position of its external.
+    case reused(Int)
   }
 
   /// The metadata of an argument, as an object: it is looked at in its place, and never copied.
@@ -48,10 +56,14 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
   private let written: [(external: Int, argument: Int)]
   private let executable: any LoopExecutable
 
-  init(_ lowering: GraphLowering, executable: any LoopExecutable, module: GraphModule) throws {
+  /// - Parameter reused: The externals of results that lie in the memory of other externals, and of which.
+  init(
+    _ lowering: GraphLowering, reusing reused: [Int: Int], executable: any LoopExecutable, module: GraphModule
+  ) throws {
     var metas: [Expected] = []
     var attributes: [Tensor] = []
-    origins = try lowering.externals.map { external in
+    origins = try lowering.externals.enumerated().map { position, external in
+      if let donated = reused[position] { return .reused(donated) }
       switch external {
       case .placeholder(let argument, let meta):
         metas.append(Expected(meta))
@@ -84,7 +96,7 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     // What is passed stays alive, in order, until the run is over.
     var memories: [MemoryPlace] = []
     memories.reserveCapacity(origins.count)
-    for origin in origins { memories.append(try memory(origin, arguments)) }
+    for origin in origins { memories.append(try memory(origin, arguments, memories)) }
     for (external, argument) in written where memories[external].storage !== arguments[argument].reference?.storage {
       throw GraphError(.invalidArgument, "a tensor that is written to has other strides than it was compiled for")
     }
@@ -101,7 +113,8 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
     return outputs.map { value(of: $0, memories) }
   }
 
-  private func memory(_ origin: Origin, _ arguments: [Value]) throws -> MemoryPlace {
+  /// - Parameter earlier: The memory of the externals before this one.
+  private func memory(_ origin: Origin, _ arguments: [Value], _ earlier: [MemoryPlace]) throws -> MemoryPlace {
     switch origin {
     case .placeholder(let argument, let meta):
       guard let tensor = arguments[argument].reference else {
@@ -110,10 +123,16 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
       return MemoryPlace(try fitted(tensor, to: metas[meta]))
     case .attribute(let index): return MemoryPlace(attributes[index])
     case .result(let byteCount):
-      let storage = try Storage(byteCount: byteCount)
-      storage.isInference = DispatchContext.current.isInferenceMode
-      return MemoryPlace(storage)
+      return newResult(try Storage(byteCount: byteCount))
+    case .reused(let external):
+      // A storage of its own, as a result has: neither its age nor its version are those of what was saved.
+      return newResult(earlier[external].storage.movingMemory())
     }
+  }
+
+  private func newResult(_ storage: Storage) -> MemoryPlace {
+    storage.isInference = DispatchContext.current.isInferenceMode
+    return MemoryPlace(storage)
   }
 
   /// The tensor, or a copy of it with the strides that the loops were compiled for.

@@ -107,7 +107,8 @@ struct CompilationPipeline {
     let forward = try clock.measure(.compile) { try compiler(.forward).compile(forwardModule, role: .forward) }
     let autograd = try AutogradJoin(
       functional, joint, partition, keeping: kept, failures: failures,
-      backward: LazyBackward(backwardModule, compiler: try compiler(.backward)),
+      backward: LazyBackward(
+        backwardModule, compiler: try compiler(.backward), donating: partition.donatedTensors),
       differentiableBackward: DifferentiableBackward { [self, joint] in
         try compileGradient(of: functional, joint)
       })

@@ -109,8 +109,7 @@ struct BackwardPass {
 
     try hooks?.runBefore(&gradients)
     let arrived = hooks?.runsAfter == true ? gradients : []
-    var given = try function.consume(&gradients)
-    if !keepsGraph { function.releaseSavedTensors() }
+    var given = try function.consume(&gradients, isLast: !keepsGraph)
     try Self.validate(&given, of: function)
     if !arrived.isEmpty { try hooks?.runAfter(&given, gradients: arrived) }
     try deliver(given, from: index)

@@ -23,10 +23,10 @@ final class AccumulateGradient: GradientFunction {
 
   override func apply(_ gradients: [Tensor?]) throws -> [Tensor?] {
     var gradients = gradients
-    return try consume(&gradients)
+    return try consume(&gradients, isLast: false)
   }
 
-  override func consume(_ gradients: inout [Tensor?]) throws -> [Tensor?] {
+  override func consume(_ gradients: inout [Tensor?], isLast: Bool) throws -> [Tensor?] {
     guard var gradient = gradients[0] else { return [] }
     gradients[0] = nil
     let state = variable.makeAutogradState()

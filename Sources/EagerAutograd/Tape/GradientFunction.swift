@@ -52,6 +52,13 @@ open class GradientFunction {
     throw AutogradError(.notDifferentiable, in: operatorName, "\(name) defines no gradient")
   }
 
+  /// As `apply`, which will not run again: what was saved for it may be used up, and is freed.
+  open func applyForLastTime(_ gradients: [Tensor?]) throws -> [Tensor?] {
+    let given = try apply(gradients)
+    releaseSavedTensors()
+    return given
+  }
+
   /// Frees what was saved for `apply`, which will not run again.
   open func releaseSavedTensors() {}
 
@@ -64,8 +71,10 @@ open class GradientFunction {
   /// Calls `body` with each tensor that was saved for `apply`.
   func forEachSaved(_ body: (SavedTensor) -> Void) {}
 
-  /// As `apply`, where the gradients may be taken over.
-  func consume(_ gradients: inout [Tensor?]) throws -> [Tensor?] { try apply(gradients) }
+  /// As `apply` or `applyForLastTime`, where the gradients may be taken over.
+  func consume(_ gradients: inout [Tensor?], isLast: Bool) throws -> [Tensor?] {
+    try isLast ? applyForLastTime(gradients) : apply(gradients)
+  }
 
   var hooks: HookTable? { ownHooks }
 

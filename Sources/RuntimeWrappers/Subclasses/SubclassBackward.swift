@@ -44,7 +44,8 @@ public final class SubclassBackward: CompiledBackward, @unchecked Sendable {
     self.dense = dense
   }
 
-  public func run(saved: [Value], tangents: [Tensor?]) throws -> [Value] {
+  /// What is saved is left alone: inner tensors may be anyone's.
+  public func run(saved: consuming [Value], tangents: [Tensor?], isLast: Bool) throws -> [Value] {
     let tangents = try zip(tangents, usual).map { try $1.tangent($0) }
     let variant = try variant(for: tangents.map { TensorStructure($0) })
     let results = try variant.graph.run(saved + tangents.map { .reference($0) }.unwrapped)
