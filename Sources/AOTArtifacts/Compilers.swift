@@ -37,6 +37,13 @@ public protocol CompiledGraph: AnyObject, Sendable {
   /// - Parameter arguments: One per placeholder.
   /// - Returns: The elements of the graph's output tuple.
   func run(_ arguments: [Value]) throws -> [Value]
+
+  /// As `run(_:)`, where every argument is a tensor, as those of forward and inference graphs are.
+  func run(tensors: [Tensor]) throws -> [Value]
+}
+
+extension CompiledGraph {
+  public func run(tensors: [Tensor]) throws -> [Value] { try run(tensors.map { .reference($0) }) }
 }
 
 /// Decides what the forward graph saves for the backward graph.

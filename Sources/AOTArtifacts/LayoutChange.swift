@@ -22,24 +22,24 @@ public struct LayoutChange: Hashable, Sendable {
   }
 
   /// Refuses, before anything is written, what autograd would refuse when the change is made.
-  public func check(_ arguments: [Value]) throws {
-    guard isGradEnabled, !isHidden, let tensor = arguments[input].reference, tensor.requiresGrad else { return }
-    for step in steps where !step.isWithoutGrad { try InPlaceRules.check(tensor, step.target) }
+  public func check(_ arguments: [Tensor]) throws {
+    guard isGradEnabled, !isHidden, arguments[input].requiresGrad else { return }
+    for step in steps where !step.isWithoutGrad { try InPlaceRules.check(arguments[input], step.target) }
   }
 
   /// Whether gradients of the input, a leaf, are to arrive in the layout that the change gives it, as asked before the call: not
   /// where it was used before.
-  public func isFirstUse(_ arguments: [Value]) -> Bool {
-    isHidden && !isUsedBefore && arguments[input].reference?.isAccumulating == false
+  public func isFirstUse(_ arguments: [Tensor]) -> Bool {
+    isHidden && !isUsedBefore && !arguments[input].isAccumulating
   }
 
   /// - Parameter isFirstUse: What `isFirstUse(_:)` said before the call.
-  public func make(_ arguments: [Value], isFirstUse: Bool) throws {
+  public func make(_ arguments: [Tensor], isFirstUse: Bool) throws {
     for step in steps {
-      let call = [arguments[input]] + step.arguments.map { $0.widened() }
+      let call = [.reference(arguments[input])] + step.arguments.map { $0.widened() }
       let change = { _ = try step.target.inPlace.call(call) }
       if isHidden || step.isWithoutGrad { try noGrad(change) } else { try change() }
     }
-    if isFirstUse { arguments[input].reference?.adaptAccumulator() }
+    if isFirstUse { arguments[input].adaptAccumulator() }
   }
 }

@@ -1,8 +1,9 @@
 import GraphIR
 import TensorCore
 
-/// A function on flat argument and result lists: the convention between wrappers.
-public typealias RuntimeFunction = @Sendable ([Value]) throws -> [Value]
+/// A function on flat argument and result lists: the convention between wrappers. What is no tensor among the arguments is
+/// a constant of the graph.
+public typealias RuntimeFunction = @Sendable ([Tensor]) throws -> [Value]
 
 /// One layer between the caller and a compiled graph.
 ///

@@ -111,8 +111,8 @@ public struct AutogradJoin: RuntimeWrapper {
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { [plan] arguments in
       // Before anything is written: a write may leave a view whose history cannot be followed any more.
-      var edges = try plan.differentiableInputs.map { try arguments[$0].reference?.gradientEdge() }
-      for index in plan.idleInputs { edges.append(try arguments[index].reference?.gradientEdge()) }
+      var edges = try plan.differentiableInputs.map { try arguments[$0].gradientEdge() }
+      for index in plan.idleInputs { edges.append(try arguments[index].gradientEdge()) }
       var results = try noGrad { try inner(arguments) }
       let primals = try plan.savedPrimals(arguments, edges)
       for index in plan.repeatedOutputs {
@@ -134,17 +134,15 @@ extension AutogradJoin.Plan {
   enum Primal {
     case saved(SavedTensor)
     case overwritten
-    case other(Value)
   }
 
   /// - Parameter edges: The histories of the differentiable inputs, then of the idle ones.
-  func savedPrimals(_ arguments: [Value], _ edges: [GradientEdge?]) throws -> [Primal] {
+  func savedPrimals(_ arguments: [Tensor], _ edges: [GradientEdge?]) throws -> [Primal] {
     guard differentiableBackward != nil else { return [] }
     var histories = [GradientEdge?](repeating: nil, count: arguments.count)
     for (input, edge) in zip(differentiableInputs, edges) { histories[input] = edge }
     return try SavedTensorHooks.with(nil) {
-      try arguments.enumerated().map { index, argument in
-        guard case .reference(let tensor) = argument else { return .other(argument) }
+      try arguments.enumerated().map { index, tensor in
         if overwrittenInputs.contains(index) { return .overwritten }
         return .saved(try SavedTensor(tensor, history: histories[index].map { .edge($0) } ?? .none, savedBy: nil))
       }
@@ -232,10 +230,9 @@ private final class CompiledGradient: GradientFunction {
         "the gradient of a compiled function of wrapper subclasses cannot be differentiated; call it uncompiled for createGraph"
       )
     }
-    let inputs = try primals.map { primal -> Value in
+    let inputs = try primals.map { primal -> Tensor in
       switch primal {
-      case .saved(let tensor): return .reference(try tensor.unpacked(by: self))
-      case .other(let value): return value
+      case .saved(let tensor): return try tensor.unpacked(by: self)
       case .overwritten:
         throw AutogradError(
           .modifiedInPlace,
@@ -243,7 +240,7 @@ private final class CompiledGradient: GradientFunction {
         )
       }
     }
-    let arguments = try zip(tangents, plan.outputMetas).map { try Value.reference($1.tangent($0)) }
+    let arguments = try zip(tangents, plan.outputMetas).map { try $1.tangent($0) }
     return try inChangedShapes(backward(inputs + arguments).map(\.reference)) + idleGradients
   }
 }

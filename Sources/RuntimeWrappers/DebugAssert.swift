@@ -20,13 +20,12 @@ public struct DebugAssert: RuntimeWrapper {
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
-    { arguments in
-      let tensors = arguments.compactMap(\.reference)
+    { tensors in
       try expect(tensors.count == inputs.count, "\(inputs.count) tensors come in")
       try checkInputs(tensors)
       let versions = tensors.map(\.storage.version)
       let storages = tensors.map(\.storage)
-      let results = try inner(arguments)
+      let results = try inner(tensors)
       try checkWrites(storages, versions)
       try checkOutputs(results, tensors)
       return results

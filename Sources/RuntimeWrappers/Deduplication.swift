@@ -11,14 +11,14 @@ public struct Deduplication: RuntimeWrapper, @unchecked Sendable {
   public static let name = "dedupe"
 
   private let positions: [Int]
-  private let closedOver: [Value]
+  private let closedOver: [Tensor]
 
   /// nil where the graph takes the arguments as they come.
   public init?(_ capture: AOTGraphCapture) {
     positions = capture.inputPositions
     let isPlain = capture.signature.arguments.count { $0.reference != nil } == positions.count
     if isPlain, capture.closedOver.isEmpty, positions.elementsEqual(positions.indices) { return nil }
-    closedOver = capture.closedOver.map { .reference($0) }
+    closedOver = capture.closedOver
   }
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {

@@ -13,7 +13,7 @@ public final class DifferentiableBackward: @unchecked Sendable {
   /// - Parameter make: Compiles the function of the primals, then the tangents, that gives the gradients.
   public init(_ make: @escaping () throws -> RuntimeFunction) { self.make = make }
 
-  func callAsFunction(_ arguments: [Value]) throws -> [Value] {
+  func callAsFunction(_ arguments: [Tensor]) throws -> [Value] {
     let function = try function.withLock { known in
       if let known { return known }
       let made = try SavedTensorHooks.with(nil, make)

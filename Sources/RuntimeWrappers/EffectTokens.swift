@@ -21,7 +21,7 @@ public struct EffectTokens: RuntimeWrapper {
     { [count] arguments in
       let token = OperatorDefinition.token
       let tokens = try (0..<count).map { _ in
-        Value.reference(try Tensor(uninitialized: token.layout, dtype: token.dtype, device: token.device))
+        try Tensor(uninitialized: token.layout, dtype: token.dtype, device: token.device)
       }
       return Array(try inner(arguments + tokens).dropFirst(count))
     }

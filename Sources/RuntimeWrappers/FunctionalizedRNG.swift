@@ -24,7 +24,7 @@ public struct FunctionalizedRNG: RuntimeWrapper {
     }
   }
 
-  private static func operand(_ number: UInt64) throws -> Value {
-    .reference(try Tensor([Int(bitPattern: UInt(number))], shape: []))
+  private static func operand(_ number: UInt64) throws -> Tensor {
+    try Tensor([Int(bitPattern: UInt(number))], shape: [])
   }
 }

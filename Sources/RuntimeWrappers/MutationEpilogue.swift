@@ -35,8 +35,7 @@ public struct MutationEpilogue: RuntimeWrapper {
       try checkWritable(arguments)
       let results = try inner(arguments)
       for (step, result) in zip(steps, results) {
-        guard let input = arguments[step.input].reference, let value = result.reference else { continue }
-        try Self.write(value, to: input, step)
+        if let value = result.reference { try Self.write(value, to: arguments[step.input], step) }
       }
       return Array(results.dropFirst(steps.count))
     }
@@ -44,10 +43,10 @@ public struct MutationEpilogue: RuntimeWrapper {
 
   /// Refuses, before anything is written, what autograd would refuse when the copy is made: a guard does not tell a view of
   /// a leaf from a computed tensor.
-  private func checkWritable(_ arguments: [Value]) throws {
+  private func checkWritable(_ arguments: [Tensor]) throws {
     guard isGradEnabled else { return }
     for step in steps where step.isSeenByAutograd && !step.hidesFromAutograd {
-      if let input = arguments[step.input].reference { try InPlaceRules.check(input, OperatorLibrary.copy) }
+      try InPlaceRules.check(arguments[step.input], OperatorLibrary.copy)
     }
   }
 

@@ -65,7 +65,7 @@ public struct OutputRegeneration: RuntimeWrapper {
       if !layoutChanges.isEmpty { for output in afterWrites where output.isLatest { output.settle(values) } }
       for output in afterLayoutChanges { try output.make(&values, arguments, results: results) }
       for (change, source) in zip(storageChanges, values.suffix(storageChanges.count)) {
-        let set = { _ = try OperatorLibrary.setSource(arguments[change.input], source) }
+        let set = { _ = try OperatorLibrary.setSource(.reference(arguments[change.input]), source) }
         if change.isUnderNoGrad { try noGrad(set) } else { try set() }
       }
       for output in afterStorageChanges { try output.make(&values, arguments, results: results) }

@@ -100,23 +100,23 @@ final class RegeneratedOutput: Sendable {
   /// - Parameters:
   ///   - values: The outputs made so far.
   ///   - results: What the graph gave.
-  func make(_ values: inout [Value], _ arguments: [Value], results: [Value]) throws {
+  func make(_ values: inout [Value], _ arguments: [Tensor], results: [Value]) throws {
     values[position] =
       switch source {
       case .constant(let constant): constant.widened()
       case .result(let index): results[index]
-      case .input(let index): arguments[index]
-      case .viewOfResult(let index): try view(of: results[index], results)
+      case .input(let index): .reference(arguments[index])
+      case .viewOfResult(let index): try view(of: results[index].reference, results)
       case .viewOfInput(let index): try view(of: arguments[index], results)
-      case .viewOfOutput(let index): try view(of: values[index], results)
+      case .viewOfOutput(let index): try view(of: values[index].reference, results)
       }
   }
 
   /// Has autograd take the output for a view of memory as it is now.
   func settle(_ values: [Value]) { values[position].reference?.settleViewGradient() }
 
-  private func view(of base: Value, _ results: [Value]) throws -> Value {
-    guard let base = base.reference else {
+  private func view(of base: Tensor?, _ results: [Value]) throws -> Value {
+    guard let base else {
       throw GraphError(.execution, "an output is a view of something that is no tensor")
     }
     let view = try views.applied(to: base)

@@ -32,9 +32,7 @@ public struct SyntheticBase: RuntimeWrapper {
     /// Whether the views are made before the function writes: eager autograd treats such otherwise than later ones.
     let isMadeBeforeWrites: Bool
 
-    func made(of arguments: [Value]) throws -> Value {
-      try arguments[input].map { .reference(try views.applied(to: $0)) }
-    }
+    func made(of arguments: [Tensor]) throws -> Value { .reference(try views.applied(to: arguments[input])) }
   }
 
   /// The function with bases in the place of inputs, and the wrapper that provides them; nil where nothing is to be done.
@@ -52,7 +50,7 @@ public struct SyntheticBase: RuntimeWrapper {
     return { arguments in
       for change in layoutChanges { try change.check(arguments) }
       let firstUses = layoutChanges.map { $0.isFirstUse(arguments) }
-      let inputs = try bases.map { try .reference(Self.tensor($0, arguments)) } + otherInputs.map { arguments[$0] }
+      let inputs = bases.map { Self.tensor($0, arguments) } + otherInputs.map { arguments[$0] }
       let early = try earlyOutputs.map { ($0.positions, try $0.made(of: arguments)) }
       var results = try inner(inputs)
       for (change, isFirst) in zip(layoutChanges, firstUses) { try change.make(arguments, isFirstUse: isFirst) }
@@ -64,15 +62,12 @@ public struct SyntheticBase: RuntimeWrapper {
     }
   }
 
-  private static func tensor(_ base: Base, _ arguments: [Value]) throws -> Tensor {
+  private static func tensor(_ base: Base, _ arguments: [Tensor]) -> Tensor {
     switch base {
-    case .autogradBase(let input):
-      if let tensor = arguments[input].reference { return tensor.viewMeta?.base ?? tensor }
+    case .autogradBase(let input): arguments[input].viewMeta?.base ?? arguments[input]
     case .storage(let input, let count):
-      if let tensor = arguments[input].reference {
-        return Tensor(unchecked: tensor.storage, layout: Layout(contiguous: [SymInt(count)]), dtype: tensor.dtype)
-      }
+      Tensor(
+        unchecked: arguments[input].storage, layout: Layout(contiguous: [SymInt(count)]), dtype: arguments[input].dtype)
     }
-    throw GraphError(.invalidArgument, "an input that shares memory with others is no tensor")
   }
 }

@@ -19,7 +19,7 @@ public struct VersionAdvance: RuntimeWrapper {
 
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { arguments in
-      for input in inputs { arguments[input].reference?.storage.bumpVersion() }
+      for input in inputs { arguments[input].storage.bumpVersion() }
       return try inner(arguments)
     }
   }

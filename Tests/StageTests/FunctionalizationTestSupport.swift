@@ -82,7 +82,9 @@ func staged(_ outer: AOTGraphCapture) throws -> RuntimeFunction {
   let joint = capture.needsAutograd ? try functional.differentiated() : nil
   guard let joint, !joint.differentiableOutputs.isEmpty else {
     let run = SendableBox(interpreted(functional.module))
-    return WrapperStack(outer, capture, functional.meta, .init(syntheticBase: syntheticBase)).wrap { try run.value($0) }
+    return WrapperStack(outer, capture, functional.meta, .init(syntheticBase: syntheticBase)).wrap {
+      try run.value($0.map { .reference($0) })
+    }
   }
   try joint.module.validate()
   let partition = try MinCutPartition().partition(joint)
@@ -97,7 +99,7 @@ func staged(_ outer: AOTGraphCapture) throws -> RuntimeFunction {
     functional, joint, partition, failures: { capture.failure(of: $0, functional.meta) }, backward: backward,
     differentiableBackward: nil)
   return WrapperStack(outer, capture, functional.meta, .init(syntheticBase: syntheticBase, autograd: autograd))
-    .wrap { try run.value($0) }
+    .wrap { try run.value($0.map { .reference($0) }) }
 }
 
 struct SendableBox<Value>: @unchecked Sendable {

@@ -89,7 +89,7 @@ final class FunctionalizationTests: XCTestCase {
         try arguments[1].copy_(old)
         return []
       })
-    _ = try run(inputs.map { .reference($0) })
+    _ = try run(inputs)
     XCTAssertEqual(try inputs[0].elements(as: Float.self), [7, 8])
     XCTAssertEqual(try inputs[1].elements(as: Float.self), [0, 1])
   }
@@ -103,7 +103,7 @@ final class FunctionalizationTests: XCTestCase {
         return [.reference(sum)]
       })
     for _ in 0..<2 {
-      let result = try run([.reference(input)])[0].reference
+      let result = try run([input])[0].reference
       XCTAssertEqual(try result?.elements(as: Float.self), [10, 21])
       try result?.zero_()
     }

@@ -73,7 +73,7 @@ final class JointTracingTests: XCTestCase {
     for (name, shapes, function) in functions {
       let (eager, leaves) = (try shapes.map(leaf), try shapes.map(leaf))
       let run = try staged(captured(leaves, function))
-      let results = [try function(eager), try run(leaves.map { .reference($0) })]
+      let results = [try function(eager), try run(leaves)]
       for outputs in results {
         let total = try outputs.compactMap(\.reference).enumerated().map { try $1.sum() * Double($0 + 1) }
         try total.dropFirst().reduce(total[0]) { try $0 + $1 }.backward()
@@ -126,7 +126,7 @@ final class JointTracingTests: XCTestCase {
     XCTAssertEqual(graph[metadata: copy].recompute, .mustSave)
     XCTAssertFalse(graph[metadata: copy].isBackward)
 
-    let result = try staged(capture)([.reference(w), .reference(x)])[0].reference
+    let result = try staged(capture)([w, x])[0].reference
     XCTAssertEqual(try x.elements(as: Float.self), [12, 13])
     // As eagerly: what was saved has been written to.
     XCTAssertThrowsError(try result?.sum().backward()) { error in
@@ -141,7 +141,7 @@ final class JointTracingTests: XCTestCase {
       try arguments[1].add_(10)
       return [.reference(y)]
     }
-    let result = try staged(capture)([.reference(w), .reference(x)])[0].reference
+    let result = try staged(capture)([w, x])[0].reference
     try result?.sum().backward()
     XCTAssertEqual(try w.grad?.elements(as: Float.self), [4, 6])
   }

@@ -88,16 +88,20 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
 
   var workspaceByteCount: Int? { executable.arenaByteCount }
 
-  func run(_ arguments: [Value]) throws -> [Value] {
-    guard arguments.count == placeholderCount else {
-      throw GraphError(
-        .invalidArgument, "a compiled graph takes \(placeholderCount) arguments, got \(arguments.count)")
+  func run(_ arguments: [Value]) throws -> [Value] { try run(arguments.count) { arguments[$0].reference } }
+
+  func run(tensors: [Tensor]) throws -> [Value] { try run(tensors.count) { tensors[$0] } }
+
+  @inline(__always)
+  private func run(_ count: Int, _ argument: (Int) -> Tensor?) throws -> [Value] {
+    guard count == placeholderCount else {
+      throw GraphError(.invalidArgument, "a compiled graph takes \(placeholderCount) arguments, got \(count)")
     }
     // What is passed stays alive, in order, until the run is over.
     var memories: [MemoryPlace] = []
     memories.reserveCapacity(origins.count)
-    for origin in origins { memories.append(try memory(origin, arguments, memories)) }
-    for (external, argument) in written where memories[external].storage !== arguments[argument].reference?.storage {
+    for origin in origins { memories.append(try memory(origin, argument, memories)) }
+    for (external, position) in written where memories[external].storage !== argument(position)?.storage {
       throw GraphError(.invalidArgument, "a tensor that is written to has other strides than it was compiled for")
     }
     // A run that fails at an index out of range may have written before.
@@ -114,11 +118,11 @@ private final class CompiledLoops: CompiledGraph, @unchecked Sendable {
   }
 
   /// - Parameter earlier: The memory of the externals before this one.
-  private func memory(_ origin: Origin, _ arguments: [Value], _ earlier: [MemoryPlace]) throws -> MemoryPlace {
+  private func memory(_ origin: Origin, _ argument: (Int) -> Tensor?, _ earlier: [MemoryPlace]) throws -> MemoryPlace {
     switch origin {
-    case .placeholder(let argument, let meta):
-      guard let tensor = arguments[argument].reference else {
-        throw GraphError(.invalidArgument, "argument \(argument) of a compiled graph must be a tensor")
+    case .placeholder(let position, let meta):
+      guard let tensor = argument(position) else {
+        throw GraphError(.invalidArgument, "argument \(position) of a compiled graph must be a tensor")
       }
       return MemoryPlace(try fitted(tensor, to: metas[meta]))
     case .attribute(let index): return MemoryPlace(attributes[index])

@@ -45,6 +45,6 @@ final class CompiledEntry<Output>: GuardedEntry, @unchecked Sendable {
 
   /// Runs the compiled function on a call's tensors.
   func callAsFunction(_ tensors: [Tensor]) throws -> Output {
-    try tree.filled(with: run(tensors.map { .reference($0) }))
+    try tree.filled(with: run(tensors))
   }
 }

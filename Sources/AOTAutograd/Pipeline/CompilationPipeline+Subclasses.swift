@@ -53,7 +53,7 @@ extension CompilationPipeline {
     stages.savedByteCount = savedByteCount(partition, saved)
     stages.partitionReport = partition.report
     stages.durations = clock.durations
-    return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
+    return Compiled(function: stack.wrap { try forward.run(tensors: $0) }, stages: stages)
   }
 
   /// A graph of the function on inner tensors. What it takes besides the function's inputs are ordinary tensors.

@@ -67,7 +67,7 @@ struct CompilationPipeline {
     stages.savedByteCount = partition.savedByteCount
     stages.partitionReport = partition.report
     stages.durations = clock.durations
-    return Compiled(function: stack.wrap { try forward.run($0) }, stages: stages)
+    return Compiled(function: stack.wrap { try forward.run(tensors: $0) }, stages: stages)
   }
 
   private struct CompiledJoint {
@@ -127,10 +127,10 @@ struct CompilationPipeline {
     var clock = PhaseClock()
     if let compiled = try compileJoint(gradient, hooks: nil, failures: { _ in nil }, &clock) {
       let forward = compiled.forward
-      return compiled.autograd.wrap { try forward.run($0) }
+      return compiled.autograd.wrap { try forward.run(tensors: $0) }
     }
     let graph = try compiler(.inference).compile(gradient.module, role: .inference)
-    return { try graph.run($0) }
+    return { try graph.run(tensors: $0) }
   }
 
   // MARK: Without gradients
@@ -192,7 +192,7 @@ struct CompilationPipeline {
     var stages = stages(subject, stack, workspace: graph.workspaceByteCount)
     stages.forward = module.graph
     stages.durations = clock.durations
-    return Compiled(function: stack.wrap { try graph.run($0) }, stages: stages)
+    return Compiled(function: stack.wrap { try graph.run(tensors: $0) }, stages: stages)
   }
 
   // MARK: Parts

@@ -48,7 +48,7 @@ public final class SubclassBackward: CompiledBackward, @unchecked Sendable {
   public func run(saved: consuming [Value], tangents: [Tensor?], isLast: Bool) throws -> [Value] {
     let tangents = try zip(tangents, usual).map { try $1.tangent($0) }
     let variant = try variant(for: tangents.map { TensorStructure($0) })
-    let results = try variant.graph.run(saved + tangents.map { .reference($0) }.unwrapped)
+    let results = try variant.graph.run(saved + tangents.unwrapped.map { .reference($0) })
     var leaves = results.makeIterator()
     return try variant.gradients.map { try $0.wrapped(&leaves) }
   }

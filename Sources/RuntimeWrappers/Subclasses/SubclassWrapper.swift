@@ -28,25 +28,21 @@ public struct SubclassWrapper: RuntimeWrapper {
     { arguments in
       var leaves = try inner(arguments.unwrapped).makeIterator()
       let wrapped = try results.map { try $0.wrapped(&leaves) }
-      for position in written { arguments[position].reference?.storage.bumpVersion() }
+      for position in written { arguments[position].storage.bumpVersion() }
       return wrapped + Array(leaves)
     }
   }
 }
 
-extension [Value] {
-  /// The values with the inner tensors of wrapper tensors in their place.
-  var unwrapped: [Value] {
-    var values: [Value] = []
-    values.reserveCapacity(count)
-    for value in self {
-      if let tensor = value.reference, tensor.subclass != nil {
-        for leaf in tensor.leaves { values.append(.reference(leaf)) }
-      } else {
-        values.append(value)
-      }
+extension [Tensor] {
+  /// The tensors with the inner tensors of wrapper tensors in their place.
+  var unwrapped: [Tensor] {
+    var tensors: [Tensor] = []
+    tensors.reserveCapacity(count)
+    for tensor in self {
+      if tensor.subclass != nil { tensors += tensor.leaves } else { tensors.append(tensor) }
     }
-    return values
+    return tensors
   }
 }
 

@@ -10,13 +10,12 @@ enum WrapperBenchmark {
       return try (5..<8).map { try x[$0].view([2, 4]) }
     }
     let graph = try LoopCompiler.cpu.compile(GraphModule(compiled.stages(tensors).forward), role: .inference)
-    let arguments = tensors.map { Value.reference($0) }
 
     func median(_ body: () throws -> Void) rethrows -> Double {
       (isQuick ? try Timing.median(groups: 1, of: .milliseconds(1), body) : try Timing.median(body)).seconds * 1e6
     }
     let call = try median { _ = try compiled(tensors) }
-    let kernels = try median { _ = try graph.run(arguments) }
+    let kernels = try median { _ = try graph.run(tensors: tensors) }
     return [
       BenchmarkResult(key: "compiledCallUs", label: "compiled call", value: call, unit: "µs"),
       BenchmarkResult(key: "compiledGraphUs", label: "its graph alone", value: kernels, unit: "µs"),
