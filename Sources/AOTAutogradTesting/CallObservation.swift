@@ -60,10 +60,13 @@ struct CallObservation {
 
   /// Makes the call.
   ///
-  /// - Parameter number: Seeds the generator that random operators draw from.
+  /// - Parameters:
+  ///   - number: Seeds the generator that random operators draw from.
+  ///   - isLast: Whether no later call needs the histories of what is captured: its backward pass may use them up.
   /// - Throws: What making the arguments throws; what the call throws is observed.
   init(
-    of call: CheckedCall, captured: CheckedCall.Arguments, number: Int, _ body: ([Tensor]) throws -> [Tensor?]
+    of call: CheckedCall, captured: CheckedCall.Arguments, number: Int, isLast: Bool,
+    _ body: ([Tensor]) throws -> [Tensor?]
   ) throws {
     let given = try Generator(seed: UInt64(number)).use(call.arguments)
     arguments = given.tensors
@@ -85,7 +88,7 @@ struct CallObservation {
           observe(.afterwards)
         }
         stage = .backward
-        try differentiate(call)
+        try differentiate(call, retainGraph: !isLast)
       }
       observe(gradientsOf: leaves)
     } catch {
@@ -94,7 +97,7 @@ struct CallObservation {
     }
   }
 
-  private func differentiate(_ call: CheckedCall) throws {
+  private func differentiate(_ call: CheckedCall, retainGraph: Bool) throws {
     let roots = outputs + arguments + captured
     var started: [(tensor: Tensor, tangent: Tensor)] = []
     for (index, root) in roots.enumerated() {
@@ -102,7 +105,7 @@ struct CallObservation {
       if let tangent = try call.tangent(index, root) { started.append((root, tangent)) }
     }
     if started.isEmpty { return }
-    try backward(started.map(\.tensor), gradients: started.map(\.tangent), retainGraph: true)
+    try backward(started.map(\.tensor), gradients: started.map(\.tangent), retainGraph: retainGraph)
   }
 
   // MARK: - Looking

@@ -84,11 +84,14 @@ package struct FunctionCheck {
       try function(inputs, compiledCaptured.tensors)
     }
     for (index, call) in calls.enumerated() {
-      let eager = try CallObservation(of: call, captured: eagerCaptured, number: index) {
+      let isLast = index == calls.count - 1
+      let eager = try CallObservation(of: call, captured: eagerCaptured, number: index, isLast: isLast) {
         try function($0, eagerCaptured.tensors)
       }
       let entryCount = compiled.entryCount
-      let got = try CallObservation(of: call, captured: compiledCaptured, number: index) { try compiled($0) }
+      let got = try CallObservation(of: call, captured: compiledCaptured, number: index, isLast: isLast) {
+        try compiled($0)
+      }
       if let error = got.refusal(where: eager) { return .refuses(call: index, error) }
       var differences = got.differences(from: eager)
       if call.isLikePrevious, got.failure == nil, compiled.entryCount != entryCount {
