@@ -8,8 +8,11 @@ import TensorCore
 public struct ViewAndMutationMeta: Hashable, Sendable {
   /// One per input of the function, closed-over tensors last.
   public var inputs: [InputInfo]
-  /// One per output of the function, then one for what each input with a `storageChange` is to be.
+  /// One per output of the function, then those that the caller does not get: detached tensors of which several outputs are
+  /// views, and one for what each input with a `storageChange` is to be.
   public var outputs: [OutputInfo]
+  /// The number of outputs that the caller does not get.
+  public var hiddenOutputCount: Int
   /// The number of intermediate values that are returned, after the outputs, since outputs are views of them.
   public var intermediateBaseCount: Int
   /// Whether grad mode was changed by the function, and to what.
@@ -20,11 +23,12 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
   public var randomBlockCount: Int?
 
   public init(
-    inputs: [InputInfo], outputs: [OutputInfo], intermediateBaseCount: Int = 0, gradModeAfter: Bool? = nil,
-    effects: [EffectKind] = [], randomBlockCount: Int? = nil
+    inputs: [InputInfo], outputs: [OutputInfo], hiddenOutputCount: Int = 0, intermediateBaseCount: Int = 0,
+    gradModeAfter: Bool? = nil, effects: [EffectKind] = [], randomBlockCount: Int? = nil
   ) {
     self.inputs = inputs
     self.outputs = outputs
+    self.hiddenOutputCount = hiddenOutputCount
     self.intermediateBaseCount = intermediateBaseCount
     self.gradModeAfter = gradModeAfter
     self.effects = effects
@@ -236,6 +240,9 @@ public struct ViewStep: Hashable, Sendable {
     hasher.combine(resultIndex)
     hasher.combine(isWithoutGrad)
   }
+
+  /// Whether the view is one of several that a call gave, which may not be written to.
+  public var givesSeveralViews: Bool { if case .list = target.schema.returns.first?.type { true } else { false } }
 
   /// Whether autograd does not connect the view with what it was taken of, as by `detach()`.
   fileprivate var endsGradients: Bool { isWithoutGrad || target.derivative?.isEmpty == true }

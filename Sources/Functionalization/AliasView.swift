@@ -154,6 +154,9 @@ final class AliasView {
   /// has all elements.
   var root: AliasView { chain { _ in true }.reversed().prefix(while: \.keepsElements).last ?? base }
 
+  /// Whether autograd does not connect it with its parent, whatever the grad mode.
+  var isDetached: Bool { step?.target.derivative?.isEmpty == true }
+
   /// Whether it is its parent in another layout with the same elements.
   private var keepsElements: Bool { isLayoutChange && step?.target !== OperatorLibrary.asStrided }
 

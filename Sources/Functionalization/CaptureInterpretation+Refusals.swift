@@ -51,7 +51,8 @@ extension CaptureInterpretation {
     let isForeign = zip(inputs, inputViews).contains { $0 === tensor && $0.view.memory !== $1.memory }
     let isInMemoryOfInputs = if case .input = tensor.view.memory.origin { true } else { false }
     let losesViews = !isInput && isInMemoryOfInputs && capture.inputs.contains { $0.viewGradient == .conditional }
-    let losesElements = target === OperatorLibrary.asStrided.inPlace && tensor.view.memory.hasViews
+    let hasViews = tensor.view.memory.hasViews || sharesMemory(tensor.view)
+    let losesElements = target === OperatorLibrary.asStrided.inPlace && hasViews
     let losesOrder = node.metadata.gradMode == false && tensor.view.memory.hasViews && isRequiringInput(tensor)
     let obstacle: String? =
       if isForeign {

@@ -18,8 +18,9 @@ extension AOTGraphCapture {
       var interpretation = CaptureInterpretation(self, recorder: recorder)
       let result = try interpretation.run()
       let inputs = interpretation.inputs
+      let elements = result.elements ?? [result]
       let outputs = try OutputClassification(
-        (result.elements ?? [result]) + interpretation.inputsWithOtherMemory, inputs: inputs, of: self)
+        elements + elements.detachedBases, givenMemory: interpretation.inputsWithOtherMemory, inputs: inputs, of: self)
       let wantsGradient = self.inputs.map { needsAutograd && $0.requiresGrad }
       let mutations = try InputMutations(of: interpretation, recorder: recorder)
 
@@ -35,7 +36,8 @@ extension AOTGraphCapture {
       functional.graph = recorder.tracer.graph
       try FunctionalPasses(requiresGrad: wantsGradient).pipeline.run(on: &functional)
       let meta = ViewAndMutationMeta(
-        inputs: mutations.infos, outputs: outputs.infos, intermediateBaseCount: outputs.intermediateBases.count,
+        inputs: mutations.infos, outputs: outputs.infos, hiddenOutputCount: outputs.infos.count - elements.count,
+        intermediateBaseCount: outputs.intermediateBases.count,
         gradModeAfter: gradModeAfter, effects: interpretation.effects.kinds,
         randomBlockCount: interpretation.random.blockCount)
       return FunctionalGraph(module: functional, meta: meta)

@@ -18,7 +18,7 @@ struct OutputClassification {
   private(set) var histories: [Returned] = []
 
   private let inputs: [CapturedTensor]
-  /// The number of elements that the captured graph returns.
+  /// The number of tensors that are outputs or what outputs are views of.
   private let outputCount: Int
   private let recordsGradients: Bool
   /// Whether the call is made with grad mode off, or in inference mode.
@@ -30,15 +30,19 @@ struct OutputClassification {
   private var baseNumbers: [ObjectIdentifier: Int] = [:]
 
   /// - Parameters:
-  ///   - elements: What the captured graph returns, and what inputs are that were given other memory.
+  ///   - outputs: What the captured graph returns, and detached tensors that several of them are views of.
+  ///   - givenMemory: What inputs are that were given other memory.
   ///   - inputs: The tensors that were passed in.
   ///   - capture: What was captured.
-  init(_ elements: [CapturedValue], inputs: [CapturedTensor], of capture: AOTGraphCapture) throws {
+  init(
+    _ outputs: [CapturedValue], givenMemory: [CapturedValue], inputs: [CapturedTensor], of capture: AOTGraphCapture
+  ) throws {
     self.inputs = inputs
-    outputCount = capture.outputs.count
+    outputCount = outputs.count
     recordsGradients = capture.needsAutograd
     isWithoutGrad = !capture.signature.isGradEnabled || capture.signature.isInferenceMode
     let facts = capture.outputs
+    let elements = outputs + givenMemory
     for (position, element) in elements.enumerated() {
       guard let tensor = element.reference else { continue }
       if positions[ObjectIdentifier(tensor)] != nil { continue }
@@ -161,8 +165,7 @@ struct OutputClassification {
     if recordsGradients && facts.requiresGrad { return true }
     return chain.contains { view in
       guard let step = view.step else { return false }
-      if case .list = step.target.schema.returns.first?.type { return true }
-      return step.isWithoutGrad || isWithoutGrad && view.metadata.gradMode != true
+      return step.givesSeveralViews || step.isWithoutGrad || isWithoutGrad && view.metadata.gradMode != true
     }
   }
 
@@ -170,7 +173,7 @@ struct OutputClassification {
   private func detachedBase(of view: AliasView) -> (output: Int, steps: [ViewStep])? {
     var steps: [ViewStep] = []
     for step in view.chain(while: { _ in true }) {
-      if step !== view, step.step?.target === OperatorLibrary.detach {
+      if step !== view, step.isDetached {
         let tensors = tensorsByMemory[ObjectIdentifier(view.memory)] ?? []
         guard let base = tensors.first(where: { $0.view === step }), let output = positions[ObjectIdentifier(base)],
           output < outputCount, !inputs.contains(where: { $0 === base })
@@ -180,5 +183,24 @@ struct OutputClassification {
       if let step = step.step { steps.append(step) }
     }
     return nil
+  }
+}
+
+extension [CapturedValue] {
+  /// Detached tensors that are none of these, though several of these are views of one: to autograd they have it as their base.
+  var detachedBases: [CapturedValue] {
+    var tensors: [CapturedTensor] = []
+    for tensor in compactMap(\.reference) where !tensors.contains(where: { $0 === tensor }) { tensors.append(tensor) }
+    let bases = tensors.compactMap { tensor in
+      tensor.view.chain { _ in true }.first { $0 !== tensor.view && $0.isDetached }
+    }
+    var shared: [AliasView] = []
+    for (index, base) in bases.enumerated()
+    where !base.ownsHistory && bases[..<index].contains(where: { $0 === base })
+      && !shared.contains(where: { $0 === base }) && !tensors.contains(where: { $0.view === base })
+    {
+      shared.append(base)
+    }
+    return shared.map { .reference(CapturedTensor($0)) }
   }
 }

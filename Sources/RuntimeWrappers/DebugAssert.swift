@@ -62,7 +62,8 @@ public struct DebugAssert: RuntimeWrapper {
   }
 
   private func checkOutputs(_ results: [Value], _ tensors: [Tensor]) throws {
-    try expect(results.count == meta.outputs.count, "\(meta.outputs.count) outputs come out")
+    let count = meta.outputs.count - meta.hiddenOutputCount
+    try expect(results.count == count, "\(count) outputs come out")
     for (index, (result, info)) in zip(results, meta.outputs).enumerated() {
       guard let tensor = result.reference, let expected = info.meta else {
         try expect(result.reference == nil && info.meta == nil, "output \(index) is \(info.kind)")

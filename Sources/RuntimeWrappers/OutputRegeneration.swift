@@ -12,6 +12,7 @@ public struct OutputRegeneration: RuntimeWrapper {
   public static let name = "output alias regeneration"
 
   private let outputCount: Int
+  private let hiddenOutputCount: Int
   private let beforeWrites: [RegeneratedOutput]
   private let afterWrites: [RegeneratedOutput]
   private let afterLayoutChanges: [RegeneratedOutput]
@@ -46,6 +47,7 @@ public struct OutputRegeneration: RuntimeWrapper {
     else { return nil }
     let outputs = RegeneratedOutput.all(of: meta, inputs: inputs)
     outputCount = outputs.count
+    hiddenOutputCount = meta.hiddenOutputCount
     beforeWrites = outputs.filter { $0.moment == .beforeWrites }
     afterWrites = outputs.filter { $0.moment == .afterWrites }
     afterLayoutChanges = outputs.filter { $0.moment == .afterLayoutChanges }
@@ -65,12 +67,14 @@ public struct OutputRegeneration: RuntimeWrapper {
       if !layoutChanges.isEmpty { for output in afterWrites where output.isLatest { output.settle(values) } }
       for output in afterLayoutChanges { try output.make(&values, arguments, results: results) }
       for (change, source) in zip(storageChanges, values.suffix(storageChanges.count)) {
+        // What it is a view of may have been given another layout since.
+        source.reference?.settleViewGradient()
         let set = { _ = try OperatorLibrary.setSource(.reference(arguments[change.input]), source) }
         if change.isUnderNoGrad { try noGrad(set) } else { try set() }
       }
       for output in afterStorageChanges { try output.make(&values, arguments, results: results) }
       for output in requiringLeaves { try values[output].reference?.setRequiresGrad(true) }
-      return storageChanges.isEmpty ? values : Array(values.dropLast(storageChanges.count))
+      return hiddenOutputCount == 0 ? values : Array(values.dropLast(hiddenOutputCount))
     }
   }
 }

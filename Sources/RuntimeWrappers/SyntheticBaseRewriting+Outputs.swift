@@ -25,7 +25,9 @@ extension SyntheticBaseRewriting {
       let isMember = storageMembers.contains(input)
       let isOutdated = isMember && !views.isEmpty && changed.contains(input) && isWrittenAfter(first)
       let isConditional = !views.isEmpty && original.inputs[input].viewGradient == .conditional
-      if isConditional || isOutdated { throw unfollowed(node) }
+      // A change of layout that comes after the view is made counts as a write.
+      let isLost = !changed.isEmpty && views.contains(where: \.givesSeveralViews)
+      if isConditional || isOutdated || isLost { throw unfollowed(node) }
       guard views.isEmpty || isMember else { continue }
       let isMadeBeforeWrites = !views.isEmpty && isWrittenAfter(node)
       outputs[node, default: .init(positions: [], input: input, views: views, isMadeBeforeWrites: isMadeBeforeWrites)]

@@ -61,6 +61,18 @@ final class FoundViewDifferenceTests: XCTestCase {
     }
   }
 
+  /// Views of one detached tensor, which is no output itself, have one base.
+  func testViewsOfAHiddenDetachedTensor() throws {
+    let write = { (arguments: [Tensor], outputs: [Tensor?]) in _ = try outputs[0]?.mul_(arguments[0]) }
+    let call = CheckedCall(tangent: { _, _ in nil }, afterwards: write) { [try Self.leaf([1, 2], [2])] }
+    for factor in [1, 2] {
+      try aotcheck(calls: [call]) { inputs in
+        let view = try (factor == 1 ? inputs[0] : inputs[0] * 2).detach().view([2, 1])
+        return [try view.view([2]), try view.unsqueeze(0)]
+      }
+    }
+  }
+
   // MARK: Layouts
 
   /// A dimension of one element may have any stride, but elements of another type ask for theirs.
@@ -182,6 +194,18 @@ final class FoundViewDifferenceTests: XCTestCase {
     }
   }
 
+  func testGivenMemoryGetsAnotherLayout() throws {
+    let call = CheckedCall { () throws -> CheckedCall.Arguments in
+      let leaf = try Self.leaf([-1.5], [1])
+      return .init([try leaf * 2, try leaf * 3], behind: [leaf])
+    }
+    try aotcheck(configuration: AOTConfiguration(debugAssertions: true), calls: [call]) { inputs in
+      _ = try OperatorLibrary.setSource(.reference(inputs[0]), .reference(inputs[1]))
+      _ = try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(inputs[1]), .int(-1))
+      return []
+    }
+  }
+
   // MARK: Writes
 
   func testWriteOverAllOfAViewThroughUnfold() throws {
@@ -288,8 +312,8 @@ final class FoundViewDifferenceTests: XCTestCase {
       _ = try OperatorLibrary.setSource(.reference(value), .reference(inputs[0]))
       return view
     }
-    let product = try leaf.view([1, 2]) * 1
-    try assertRefused([product]) { inputs in
+    let row = try leaf.view([1, 2]) * 1
+    try assertRefused([row]) { inputs in
       _ = try noGrad { try OperatorLibrary.named("aten.squeeze_.dims")(.reference(inputs[0]), .list([.int(0)])) }
       return try OperatorLibrary.named("aten.gt_.Scalar")(.reference(inputs[0].view([2, 1])), .double(1))
     }
@@ -297,6 +321,18 @@ final class FoundViewDifferenceTests: XCTestCase {
       let asStrided = try OperatorLibrary.named("aten.as_strided_.default")
       _ = try noGrad { try asStrided(.reference(inputs[0]), .list([.int(2), .int(2)]), .list([.int(1), .int(1)])) }
       return try OperatorLibrary.named("aten.unsafe_chunk.default").several(.reference(inputs[0]), .int(2))[1]
+    }
+    let product = try leaf * 1
+    try assertRefused([product, try product.view([2, 1])]) { inputs in
+      let view = try inputs[1].t()
+      _ = try OperatorLibrary.named("aten.as_strided_.default")(
+        .reference(inputs[0]), .list([.int(1)]), .list([.int(1)]), .int(1))
+      return view
+    }
+    try assertRefused([product, try product.view([2])]) { inputs in
+      _ = try inputs[0].mul_(2)
+      _ = try OperatorLibrary.named("aten.unsqueeze_.default")(.reference(inputs[1]), .int(0))
+      return try inputs[1].chunk(2, dimension: 1)[0]
     }
     let shared = try Tensor([1, 2, 3, 4] as [Float], shape: [2, 2])
     try assertRefused([leaf, try shared.detach(), shared]) { inputs in
