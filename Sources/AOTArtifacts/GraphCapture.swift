@@ -116,7 +116,8 @@ public struct AOTGraphCapture {
 
   /// nil where it could go back from one of the views, which is what the base is there for.
   private func failure(ofViewsOfBase number: Int, _ meta: ViewAndMutationMeta) -> AutogradError? {
-    let failures = meta.followers(ofBase: number).filter { meta.outputs[$0].requiresGrad }.map { outputs[$0].failure }
+    let followers = meta.followers(ofBase: number).filter { meta.outputs[$0].requiresGrad }
+    let failures = followers.map { outputs.indices.contains($0) ? outputs[$0].failure : nil }
     return failures.allSatisfy { $0 != nil } ? failures.first ?? nil : nil
   }
 
@@ -125,7 +126,8 @@ public struct AOTGraphCapture {
     switch result {
     case .token: nil
     case .mutatedInput(let index): inputs[index].failureAfter
-    case .output(let index), .outputHistory(let index): outputs[index].failure
+    // What the caller does not get has none of its own.
+    case .output(let index), .outputHistory(let index): outputs.indices.contains(index) ? outputs[index].failure : nil
     case .intermediateBase(let number): failure(ofViewsOfBase: number, meta)
     }
   }

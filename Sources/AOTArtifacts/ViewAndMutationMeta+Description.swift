@@ -30,8 +30,11 @@ extension ViewAndMutationMeta.InputInfo: CustomStringConvertible {
       let layout = layoutAfter.map { " to sizes \($0.sizes), strides \($0.strides), offset \($0.offset)" } ?? ""
       parts.append("layout changed\(layout) by \(layoutChanges.map(\.description).joined(separator: ", "))")
     }
-    if let storageChange {
-      parts.append(storageChange == .underNoGrad ? "given other memory without grad" : "given other memory")
+    switch storageChange {
+    case .tracked: parts.append("given other memory")
+    case .underNoGrad: parts.append("given other memory without grad")
+    case .grown: parts.append("storage resized")
+    case nil: break
     }
     if onlyAdvancesVersion { parts.append("a view's layout changed") }
     return parts.isEmpty ? "read only" : parts.joined(separator: "; ")

@@ -44,7 +44,12 @@ public struct ViewAndMutationMeta: Hashable, Sendable {
       case outOfGraph
     }
 
-    public enum StorageChange: Hashable, Sendable { case tracked, underNoGrad }
+    public enum StorageChange: Hashable, Sendable {
+      /// It was given another tensor's memory, with or without grad mode.
+      case tracked, underNoGrad
+      /// Its own memory was made to hold more.
+      case grown
+    }
 
     public var requiresGrad: Bool
     public var isLeaf: Bool

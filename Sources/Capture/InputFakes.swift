@@ -73,12 +73,14 @@ struct InputFakes {
     let (origin, steps) = record.origin(requiresGrad: tensor.requiresGrad)
     let base = try twin(of: origin, sharesStorage: true)
     // The base may have been given another layout since.
-    let isGradEnabled = record.circumstance != .gradientsDisabled && record.circumstance != .inferenceMode
+    let isOrdinary = record.circumstance != .gradientsDisabled && record.circumstance != .inferenceMode
+    // A view that was there before its base required a gradient has no history of its own.
+    let isGradEnabled = isOrdinary && (tensor.hasOwnGradient || !tensor.requiresGrad)
     guard let twin = try? DispatchContext.current.withGrad(isGradEnabled, { try steps.applied(to: base) }),
       twin.sizes == tensor.sizes,
       twin.strides == tensor.strides
     else {
-      let place = try enableGrad {
+      let place = try DispatchContext.current.withGrad(tensor.hasOwnGradient || !tensor.requiresGrad) {
         try base.asStrided(tensor.sizes, tensor.strides, offset: tensor.layout.offset)
       }
       place.viewRecord?.circumstance = record.circumstance

@@ -204,6 +204,8 @@ final class AliasView {
 final class CapturedTensor {
   /// What the tensor is now; calls such as `t_` change it.
   var view: AliasView
+  /// Whether the memory that it has is its own, which `resize_` made grow, rather than another tensor's.
+  var hasGrown = false
 
   init(_ view: AliasView) { self.view = view }
 }

@@ -32,6 +32,15 @@ extension CaptureInterpretation {
       source: node.metadata.source)
   }
 
+  /// - Throws: `OperatorError` where other tensors would see a storage grow.
+  func refuseGrowth(of tensor: CapturedTensor) throws {
+    let memory = tensor.view.memory
+    guard memory.hasViews || sharesMemory(tensor.view) || memory.sharedWith != nil else { return }
+    throw OperatorError(
+      .notImplemented, OperatorLibrary.resize.name,
+      "makes memory grow that other tensors share; resize it before views are taken of it")
+  }
+
   /// - Throws: `OperatorError` where a write would reach memory that has another name in the graph.
   private func refuseSharedMemory(_ tensor: CapturedTensor, _ node: Node) throws {
     guard let names = tensor.view.memory.sharedWith else { return }

@@ -351,6 +351,8 @@ struct CaptureInterpretation {
       throw OperatorError(
         .notImplemented, target.name, "gives a tensor the memory of an argument that is a view, but a leaf; clone it")
     }
+    if target === OperatorLibrary.grow { try refuseGrowth(of: tensor) }
+    tensor.hasGrown = target === OperatorLibrary.grow
     let (old, new) = (try replay.read(tensor.view), try replay.read(source))
     let keepsHistory = old.sizes == new.sizes && old.dtype == new.dtype
     guard keepsHistory || recorder.currentMetadata.gradMode != false || !isRequiringInput(tensor) else {

@@ -23,7 +23,8 @@ struct InputMutations {
         isStatic: isStatic,
         requiresGradAfter: facts.requiresGradAfter)
       if input.view.memory !== base.memory {
-        info.storageChange = input.view.metadata.gradMode == false ? .underNoGrad : .tracked
+        info.storageChange =
+          input.hasGrown ? .grown : input.view.metadata.gradMode == false ? .underNoGrad : .tracked
       } else if input.view !== base {
         guard input.view.steps.allSatisfy({ $0.target.inPlaceVariantDefinition != nil }) else {
           throw OperatorError(

@@ -41,7 +41,13 @@ struct OutputClassification {
     outputCount = outputs.count
     recordsGradients = capture.needsAutograd
     isWithoutGrad = !capture.signature.isGradEnabled || capture.signature.isInferenceMode
-    let facts = capture.outputs
+    let hidden = outputs.count - capture.outputs.count
+    let facts =
+      capture.outputs + Array(repeating: .init(requiresGrad: false), count: hidden)
+      + zip(inputs, capture.inputs).enumerated().filter { $1.0.view.memory.origin != .input($0) }.map {
+        // What gives an input a history has one itself.
+        .init(requiresGrad: $1.1.requiresGradAfter && !$1.1.requiresGrad)
+      }
     let elements = outputs + givenMemory
     for (position, element) in elements.enumerated() {
       guard let tensor = element.reference else { continue }
@@ -50,8 +56,7 @@ struct OutputClassification {
       tensorsByMemory[ObjectIdentifier(tensor.view.memory), default: []].append(tensor)
     }
     for (position, element) in elements.enumerated() {
-      let facts = facts.indices.contains(position) ? facts[position] : .init(requiresGrad: false)
-      infos.append(try classify(element, at: position, facts))
+      infos.append(try classify(element, at: position, facts[position]))
     }
   }
 

@@ -22,11 +22,6 @@ public struct OutputRegeneration: RuntimeWrapper {
   private let storageChanges: [StorageChange]
   private let layoutChanges: [LayoutChange]
 
-  private struct StorageChange {
-    var input: Int
-    var isUnderNoGrad: Bool
-  }
-
   /// nil where every output is the graph's own.
   ///
   /// - Parameter inputs: The metadata of the inputs.
@@ -39,7 +34,7 @@ public struct OutputRegeneration: RuntimeWrapper {
           steps: info.layoutChanges)
     }
     storageChanges = meta.inputs.enumerated().compactMap { index, info in
-      info.storageChange.map { StorageChange(input: index, isUnderNoGrad: $0 == .underNoGrad) }
+      info.storageChange.map { StorageChange(input: index, kind: $0) }
     }
     guard
       meta.intermediateBaseCount > 0 || !layoutChanges.isEmpty || !storageChanges.isEmpty
@@ -58,6 +53,7 @@ public struct OutputRegeneration: RuntimeWrapper {
   public func wrap(_ inner: @escaping RuntimeFunction) -> RuntimeFunction {
     { [self] arguments in
       for change in layoutChanges { try change.check(arguments) }
+      for change in storageChanges { try change.check(arguments) }
       let firstUses = layoutChanges.map { $0.isFirstUse(arguments) }
       var values = [Value](repeating: .none, count: outputCount)
       for output in beforeWrites { try output.make(&values, arguments, results: []) }
@@ -67,10 +63,7 @@ public struct OutputRegeneration: RuntimeWrapper {
       if !layoutChanges.isEmpty { for output in afterWrites where output.isLatest { output.settle(values) } }
       for output in afterLayoutChanges { try output.make(&values, arguments, results: results) }
       for (change, source) in zip(storageChanges, values.suffix(storageChanges.count)) {
-        // What it is a view of may have been given another layout since.
-        source.reference?.settleViewGradient()
-        let set = { _ = try OperatorLibrary.setSource(.reference(arguments[change.input]), source) }
-        if change.isUnderNoGrad { try noGrad(set) } else { try set() }
+        if let source = source.reference { try change.make(arguments, from: source) }
       }
       for output in afterStorageChanges { try output.make(&values, arguments, results: results) }
       for output in requiringLeaves { try values[output].reference?.setRequiresGrad(true) }

@@ -194,6 +194,29 @@ final class FoundViewDifferenceTests: XCTestCase {
     }
   }
 
+  func testGivenMemoryHasAHistory() throws {
+    let call = CheckedCall(tangent: { _, _ in nil }) { [try Tensor([1] as [Float]), try Self.leaf([2], [1])] }
+    try aotcheck(calls: [call]) { inputs in
+      _ = try OperatorLibrary.setSource(.reference(inputs[0]), .reference(inputs[1].relu()))
+      return []
+    }
+  }
+
+  func testHistoryOfABaseEndsBeforeThatOfAnEarlierView() throws {
+    let call = CheckedCall(tangent: { _, _ in nil }) { () throws -> CheckedCall.Arguments in
+      let base = try Tensor([1] as [Float])
+      let view = try base.view([1])
+      return [view, try base.requiringGrad()]
+    }
+    XCTAssertThrowsError(
+      try aotcheck(calls: [call]) { inputs in
+        _ = try inputs[1].detach_()
+        _ = try inputs[0].detach_()
+        return [try inputs[0] * 2]
+      }
+    ) { XCTAssertTrue("\($0)".contains("cannot switch gradients"), "\($0)") }
+  }
+
   func testGivenMemoryGetsAnotherLayout() throws {
     let call = CheckedCall { () throws -> CheckedCall.Arguments in
       let leaf = try Self.leaf([-1.5], [1])

@@ -37,13 +37,16 @@ public enum ViewGradient: Hashable, Sendable {
 }
 
 extension Tensor {
+  /// Whether it requires a gradient by itself, and not only since its base does.
+  package var hasOwnGradient: Bool { autogradState?.requiresGrad == true }
+
   package var viewGradient: ViewGradient {
     guard let record = viewRecord, requiresGrad else { return .none }
-    if autogradState?.requiresGrad != true, record.circumstance != .gradientsDisabled { return .unsettled }
+    if !hasOwnGradient, record.circumstance != .gradientsDisabled { return .unsettled }
     var source = record.source
     while let next = source.viewRecord {
       if source.isRequiringLeaf { return .unsettled }
-      if source.requiresGrad, source.autogradState?.requiresGrad != true, next.circumstance != .gradientsDisabled {
+      if source.requiresGrad, !source.hasOwnGradient, next.circumstance != .gradientsDisabled {
         return .unsettled
       }
       source = next.source

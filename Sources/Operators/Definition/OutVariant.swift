@@ -43,13 +43,7 @@ enum OutVariant {
         .shape, call.target.name,
         "'out' is of a wrapper subclass and cannot be resized; make it of shape \(result.sizes)")
     }
-    guard DispatchContext.current.mode == nil else {
-      throw OperatorError(
-        .shape, call.target.name,
-        "'out' of shape \(out.sizes) cannot be resized while a function is captured; make it of shape \(result.sizes)")
-    }
     let layout = Layout(sizes: result.sizes, strides: result.strides, offset: out.layout.offset)
-    try out.storage.grow(to: layout.elementRange.upperBound * out.dtype.byteCount)
-    out.layout = layout
+    _ = try OperatorLibrary.resized(out, to: layout, call)
   }
 }
