@@ -144,9 +144,11 @@ struct CallObservation {
     add(stage, subject, .strides, .integers(tensor.layout.meaningfulStrides))
     if !tensor.layout.isEmpty { add(stage, subject, .offset, .integers([tensor.layout.offset.value])) }
     add(stage, subject, .requiresGrad, .flag(tensor.requiresGrad))
-    // Of a view made with grad mode off it tells whether its memory was written to since: nobody's concern.
-    let isMadeWithoutGrad = tensor.viewRecord?.circumstance == .gradientsDisabled
-    add(stage, subject, .isLeaf, isMadeWithoutGrad ? .unspecified : .flag(tensor.isLeaf))
+    // Of a view made with grad mode off, or of what has other memory since, it tells whether memory was written to: nobody's concern.
+    let record = tensor.viewRecord
+    let isUnconnected =
+      record.map { $0.circumstance == .gradientsDisabled || $0.base.storage !== tensor.storage } ?? false
+    add(stage, subject, .isLeaf, isUnconnected ? .unspecified : .flag(tensor.isLeaf))
     add(stage, subject, .isInference, .flag(tensor.isInference))
     add(stage, subject, .elements, .elements((try? tensor.doubles()) ?? [], tensor.dtype))
   }

@@ -208,9 +208,22 @@ private final class CaptureSession {
 
   /// Calls may differ in where inputs begin in their storage, which only an absolute offset can tell.
   func refuseAbsoluteOffsets() throws {
-    guard inputs.contains(where: { $0.real.startsInside }) else { return }
+    let inside = inputs.filter { $0.real.startsInside }
+    if inside.isEmpty { return }
+    let storages = Set(
+      inside.compactMap { tracer.node(of: $0.twin).flatMap { tracer.graph[metadata: $0].tensor?.storageID } })
     for id in tracer.graph.nodes {
       let node = tracer.graph[id]
+      // Larger elements begin at multiples of their size.
+      if let target = node.target as? OperatorDefinition, target.viewDType != nil, let result = node.metadata.tensor,
+        let source = node.arguments.first?.reference.flatMap({ tracer.graph[metadata: $0].tensor }),
+        result.dtype.byteCount > source.dtype.byteCount, source.storageID.map(storages.contains) == true
+      {
+        throw CaptureError(
+          .unsupported,
+          "\(target.name) gives an input that starts inside its storage larger elements; clone it first",
+          source: node.metadata.source)
+      }
       if let target = node.target, let position = target.schema.index(of: "storage_offset"),
         try !node.boundArguments()[position].isNone
       {

@@ -93,14 +93,13 @@ struct InputFakes {
 
   /// What autograd knows as the base of an input, itself where it is no view.
   func baseFacts(of tensor: Tensor, numberedAmong inputs: [Tensor]) throws -> AOTGraphCapture.BaseFacts? {
-    let known = tensor.viewRecord?.base ?? tensor
-    // The base may have been given other memory since.
-    let base = known.storage === tensor.storage ? known : tensor
+    let base = tensor.baseInItsMemory
     guard let twin = twins[ObjectIdentifier(base)] else { return nil }
     return .init(
-      number: inputs.firstIndex { ($0.viewRecord?.base ?? $0) === base } ?? 0, meta: TensorMeta(base),
+      number: inputs.firstIndex { $0.baseInItsMemory === base } ?? 0, meta: TensorMeta(base),
       requiresGrad: base.requiresGrad, isLeaf: base.isLeaf, requiresGradAfter: twin.requiresGrad,
-      failureAfter: try twin.backwardFailure(), views: tensor.viewRecord?.steps ?? [], subclass: SubclassMeta(base))
+      failureAfter: try twin.backwardFailure(), views: base === tensor ? [] : tensor.viewRecord?.steps ?? [],
+      subclass: SubclassMeta(base))
   }
 }
 

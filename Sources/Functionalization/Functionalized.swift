@@ -20,7 +20,8 @@ extension AOTGraphCapture {
       let inputs = interpretation.inputs
       let elements = result.elements ?? [result]
       let outputs = try OutputClassification(
-        elements + elements.detachedBases, givenMemory: interpretation.inputsWithOtherMemory, inputs: inputs, of: self)
+        elements + elements.detachedBases(self.outputs), givenMemory: interpretation.inputsWithOtherMemory,
+        inputs: inputs, of: self)
       let wantsGradient = self.inputs.map { needsAutograd && $0.requiresGrad }
       let mutations = try InputMutations(of: interpretation, recorder: recorder)
 

@@ -192,17 +192,24 @@ struct OutputClassification {
 }
 
 extension [CapturedValue] {
-  /// Detached tensors that are none of these, though several of these are views of one: to autograd they have it as their base.
-  var detachedBases: [CapturedValue] {
+  /// Detached tensors that are none of these outputs, though several of them are views of one: to autograd they have it as their
+  /// base.
+  func detachedBases(_ facts: [AOTGraphCapture.OutputFacts]) -> [CapturedValue] {
     var tensors: [CapturedTensor] = []
-    for tensor in compactMap(\.reference) where !tensors.contains(where: { $0 === tensor }) { tensors.append(tensor) }
+    for (element, facts) in zip(self, facts) {
+      // One with a history has one of its own.
+      guard let tensor = element.reference, !facts.requiresGrad, !tensors.contains(where: { $0 === tensor }) else {
+        continue
+      }
+      tensors.append(tensor)
+    }
     let bases = tensors.compactMap { tensor in
       tensor.view.chain { _ in true }.first { $0 !== tensor.view && $0.isDetached }
     }
     var shared: [AliasView] = []
     for (index, base) in bases.enumerated()
-    where !base.ownsHistory && bases[..<index].contains(where: { $0 === base })
-      && !shared.contains(where: { $0 === base }) && !tensors.contains(where: { $0.view === base })
+    where bases[..<index].contains(where: { $0 === base })
+      && !shared.contains(where: { $0 === base }) && !compactMap(\.reference).contains(where: { $0.view === base })
     {
       shared.append(base)
     }

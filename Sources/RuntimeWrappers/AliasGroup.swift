@@ -33,19 +33,46 @@ struct AliasGroup {
     if isDifferentiated { return [AliasGroup(inputs: inputs)] }
     let graph = capture.module.graph
     let placeholders = graph.placeholders
-    let ranges = inputs.map { input in (input, graph[metadata: placeholders[input]].tensor?.elementBytes ?? 0..<0) }
-    var groups: [AliasGroup] = []
-    var current: (inputs: [Int], end: Int) = ([], 0)
-    for (input, range) in ranges.sorted(by: { $0.1.lowerBound < $1.1.lowerBound }) {
-      if range.lowerBound >= current.end {
-        if current.inputs.count > 1 { groups.append(AliasGroup(inputs: current.inputs.sorted())) }
-        current.inputs = []
-      }
-      current.inputs.append(input)
-      current.end = max(current.end, range.upperBound)
+    var parts = inputs.map { input in
+      Part(
+        inputs: [input], range: graph[metadata: placeholders[input]].tensor?.elementBytes ?? 0..<0,
+        bases: [capture.inputs[input].base].compactMap(\.self))
     }
-    if current.inputs.count > 1 { groups.append(AliasGroup(inputs: current.inputs.sorted())) }
-    return groups
+    while let (one, other) = firstOverlap(of: parts) {
+      let part = parts.remove(at: other)
+      parts[one].formUnion(part)
+    }
+    return parts.filter { $0.inputs.count > 1 }.map { AliasGroup(inputs: $0.inputs.sorted()) }
+  }
+
+  /// Inputs that reach into one part of a storage.
+  private struct Part {
+    var inputs: [Int]
+    var range: Range<Int>
+    var bases: [AOTGraphCapture.BaseFacts]
+
+    /// What the graph gets of the storage: of several inputs their base, or all from the start on where they have several.
+    var reach: Range<Int> {
+      if inputs.count == 1 { return range }
+      let ends = bases.map(\.meta.elementBytes)
+      let start = Set(bases.map(\.number)).count > 1 ? 0 : ends.map(\.lowerBound).min() ?? 0
+      return min(start, range.lowerBound)..<max(range.upperBound, ends.map(\.upperBound).max() ?? 0)
+    }
+
+    mutating func formUnion(_ other: Part) {
+      inputs += other.inputs
+      range = min(range.lowerBound, other.range.lowerBound)..<max(range.upperBound, other.range.upperBound)
+      bases += other.bases
+    }
+  }
+
+  private static func firstOverlap(of parts: [Part]) -> (Int, Int)? {
+    for (one, part) in parts.enumerated() {
+      for other in parts.indices.dropFirst(one + 1) where part.reach.overlaps(parts[other].reach) {
+        return (one, other)
+      }
+    }
+    return nil
   }
 }
 

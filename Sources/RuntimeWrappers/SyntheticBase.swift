@@ -64,7 +64,7 @@ public struct SyntheticBase: RuntimeWrapper {
 
   private static func tensor(_ base: Base, _ arguments: [Tensor]) -> Tensor {
     switch base {
-    case .autogradBase(let input): arguments[input].viewMeta?.base ?? arguments[input]
+    case .autogradBase(let input): arguments[input].baseInItsMemory
     case .storage(let input, let count):
       Tensor(
         unchecked: arguments[input].storage, layout: Layout(contiguous: [SymInt(count)]), dtype: arguments[input].dtype)

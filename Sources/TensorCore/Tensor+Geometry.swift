@@ -36,6 +36,12 @@ extension Tensor {
   /// The tensor at the root of the chain of views that leads to this one: itself where it is no view.
   @inline(never) package var rootOfViews: Tensor { viewMeta?.base ?? self }
 
+  /// The tensor at the root of the chain of views, unless that was given other memory since; itself then.
+  package var baseInItsMemory: Tensor {
+    guard let base = viewMeta?.base, base.storage === storage else { return self }
+    return base
+  }
+
   /// The number of writes in place to the memory so far.
   @inline(never) package var memoryVersion: Int { storage.version }
 

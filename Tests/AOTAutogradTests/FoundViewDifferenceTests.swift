@@ -67,6 +67,12 @@ final class FoundViewDifferenceTests: XCTestCase {
     let call = CheckedCall(tangent: { _, _ in nil }, afterwards: write) { [try Self.leaf([1, 2], [2])] }
     for factor in [1, 2] {
       try aotcheck(calls: [call]) { inputs in
+        let written = try inputs[0].detach()
+        _ = try written.cos_()
+        let parts = try written.chunk(2)
+        return [parts[1], try parts[0].unsqueeze(0)]
+      }
+      try aotcheck(calls: [call]) { inputs in
         let view = try (factor == 1 ? inputs[0] : inputs[0] * 2).detach().view([2, 1])
         return [try view.view([2]), try view.unsqueeze(0)]
       }
@@ -171,6 +177,13 @@ final class FoundViewDifferenceTests: XCTestCase {
     XCTAssertEqual(try leaf.grad?.elements(as: Float.self), [3, 3])
   }
 
+  func testLargerElementsBeforeTheirPlaceAreRefused() throws {
+    let part = try Tensor([1, 2, 3] as [Float]).narrow(0, from: 1, length: 0)
+    XCTAssertThrowsError(try aotFunction { (x: Tensor) in try x.view(.float64) }(part)) {
+      XCTAssertEqual(($0 as? CaptureError)?.code, .unsupported)
+    }
+  }
+
   /// Offsets are those in the storage: a stand-in that begins at its own start overlaps where the tensor does not.
   func testAbsoluteOffsetBeforeTheArgumentIsRefused() throws {
     let part = try Tensor([1, 2, 3, 4, 5, 6, 7, 8] as [Float], shape: [4, 2]).chunk(2)[1]
@@ -181,6 +194,35 @@ final class FoundViewDifferenceTests: XCTestCase {
         return view
       }(part)
     ) { XCTAssertEqual(($0 as? CaptureError)?.code, .unsupported) }
+  }
+
+  // MARK: Shared memory
+
+  /// A base has elements of arguments that share memory with no other argument.
+  func testBaseReachesBeyondTheArguments() throws {
+    let call = CheckedCall { () throws -> CheckedCall.Arguments in
+      let parts = try Tensor([1.5, 0.5, -1, -1.5] as [Float], shape: [2, 2]).split(sizes: [1, 1])
+      return [try parts[1].detach(), parts[1], parts[0]]
+    }
+    try aotcheck(calls: [call]) { inputs in
+      _ = try inputs[1].mul_(2)
+      _ = try inputs[2].add_(1)
+      _ = try inputs[1].add_(inputs[2])
+      return []
+    }
+  }
+
+  func testBaseOfBothHasOtherMemory() throws {
+    let call = CheckedCall { () throws -> CheckedCall.Arguments in
+      let base = try Tensor([1.75] as [Float])
+      let view = try base.view([1])
+      _ = try base.set_(Tensor([0.5] as [Float]))
+      return [try view.view([1, 1]), view]
+    }
+    try aotcheck(calls: [call]) { inputs in
+      _ = try inputs[1].mul_(3)
+      return [inputs[0]]
+    }
   }
 
   // MARK: Other memory
