@@ -66,7 +66,7 @@ public struct AOTConfiguration: Sendable {
       case (.all, _): true
       case (.noInputs, .input), (.noInputs, .viewOfInput): false
       case (.noInputs, _): true
-      case (.donatedOnly, let origin): origin == .computed
+      case (.donatedOnly, let origin): origin == .computed && !value.isReturned
       }
     }
   }

@@ -112,17 +112,26 @@ final class SavedTensorHookTests: XCTestCase {
       let y = try x.exp()
       return (try y.sin(), try (x * 2).cos(), y)
     }
-    func packed(_ filter: AOTConfiguration.SavedTensorHooksFilter) throws -> Int {
+    let viewingItsOutput = { (x: Tensor) in
+      let y = try x.exp()
+      return (try y.view([2, 4]).sin(), y, y)
+    }
+    func packed(
+      _ filter: AOTConfiguration.SavedTensorHooksFilter,
+      _ body: @escaping (Tensor) throws -> (Tensor, Tensor, Tensor)
+    ) throws -> Int {
       let configuration = AOTConfiguration(partitioner: .default, savedTensorHooksFilter: filter)
       let function = aotFunction(configuration: configuration, body)
       let forward = try halves.use { try function.stages(wave([8], requiresGrad: true)).forward }
       let results = forward.result.elements?.compactMap(\.reference) ?? []
       return results.filter { forward[metadata: $0].tensor?.dtype == .bfloat16 }.count
     }
-    let counts = try [packed(.all), packed(.noInputs), packed(.donatedOnly)]
+    let counts = try [packed(.all, body), packed(.noInputs, body), packed(.donatedOnly, body)]
     XCTAssertGreaterThanOrEqual(counts[0], counts[1])
     XCTAssertGreaterThan(counts[1], counts[2], "\(counts)")
     XCTAssertGreaterThan(counts[2], 0)
+    XCTAssertGreaterThan(try packed(.all, viewingItsOutput), 0)
+    XCTAssertEqual(try packed(.donatedOnly, viewingItsOutput), 0)
   }
 
   func testHooksAreGuardedAndDoNotRunWhereNothingIsCompiled() throws {
