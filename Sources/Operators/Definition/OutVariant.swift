@@ -44,6 +44,6 @@ enum OutVariant {
         "'out' is of a wrapper subclass and cannot be resized; make it of shape \(result.sizes)")
     }
     let layout = Layout(sizes: result.sizes, strides: result.strides, offset: out.layout.offset)
-    _ = try OperatorLibrary.resized(out, to: layout, call)
+    _ = try OperatorLibrary.resized(out, to: layout, by: call.target.name)
   }
 }

@@ -22,21 +22,21 @@ extension OperatorLibrary {
       if layout.sizes == input.sizes, call.arguments[2].isNone { return call.arguments[0] }
       layout = layout.copied(format: format)
       layout.offset = input.layout.offset
-      return .reference(try resized(input, to: layout, call))
+      return .reference(try resized(input, to: layout, by: call.target.name))
     })
 
   /// The tensor with another layout over its storage, which grows where that reaches beyond it.
   ///
   /// - Throws: `OperatorError` with code `notImplemented` where the storage of a wrapper subclass's tensor, or in a captured
   ///   function that of a tensor which does not fill it from the start, would have to grow.
-  static func resized(_ input: Tensor, to layout: Layout, _ call: OperatorCall) throws -> Tensor {
+  static func resized(_ input: Tensor, to layout: Layout, by name: OperatorName) throws -> Tensor {
     let byteCount = try layout.requiredByteCount(input.dtype)
     if byteCount > input.storage.byteCount {
       guard input.wrapperMeta == nil else {
         throw OperatorError(
-          .notImplemented, call.target.name, "cannot make the storage of a wrapper subclass's tensor grow")
+          .notImplemented, name, "cannot make the storage of a wrapper subclass's tensor grow")
       }
-      if input.isFake { return try grown(input, to: layout, call) }
+      if input.isFake { return try grown(input, to: layout, by: name) }
       try input.storage.grow(to: byteCount)
     }
     return try asStrided.inPlace(
@@ -44,13 +44,13 @@ extension OperatorLibrary {
   }
 
   /// As in a captured function, where a storage has no memory to grow: what it is to hold is computed.
-  private static func grown(_ input: Tensor, to layout: Layout, _ call: OperatorCall) throws -> Tensor {
+  private static func grown(_ input: Tensor, to layout: Layout, by name: OperatorName) throws -> Tensor {
     let fills =
       try input.isContiguous
       && Layout(contiguous: input.sizes).requiredByteCount(input.dtype) == input.storage.byteCount
     guard fills, input.layout.offset == 0 else {
       throw OperatorError(
-        .notImplemented, call.target.name,
+        .notImplemented, name,
         "cannot make the storage of a tensor that is only a part of it grow while a function is captured")
     }
     let elements = try input.clone(memoryFormat: .contiguous).reshape([input.elementCount])
@@ -92,6 +92,6 @@ extension Tensor {
   @discardableResult
   package func resize_(like other: Tensor) throws -> Tensor {
     let layout = Layout(sizes: other.sizes, strides: other.strides, offset: self.layout.offset)
-    return try OperatorLibrary.resized(self, to: layout, OperatorCall(OperatorLibrary.resize, [.reference(self)]))
+    return try OperatorLibrary.resized(self, to: layout, by: OperatorLibrary.resize.name)
   }
 }
