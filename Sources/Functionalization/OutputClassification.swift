@@ -18,6 +18,8 @@ struct OutputClassification {
   private(set) var histories: [Returned] = []
 
   private let inputs: [CapturedTensor]
+  /// By position, ascending.
+  private let inputsGivenMemory: [Int]
   /// The number of tensors that are outputs or what outputs are views of.
   private let outputCount: Int
   private let recordsGradients: Bool
@@ -41,12 +43,13 @@ struct OutputClassification {
     outputCount = outputs.count
     recordsGradients = capture.needsAutograd
     isWithoutGrad = !capture.signature.isGradEnabled || capture.signature.isInferenceMode
+    inputsGivenMemory = inputs.indices.filter { inputs[$0].view.memory.origin != .input($0) }
     let hidden = outputs.count - capture.outputs.count
     let facts =
       capture.outputs + Array(repeating: .init(requiresGrad: false), count: hidden)
-      + zip(inputs, capture.inputs).enumerated().filter { $1.0.view.memory.origin != .input($0) }.map {
+      + inputsGivenMemory.map { input in
         // What gives an input a history has one itself.
-        .init(requiresGrad: $1.1.requiresGradAfter && !$1.1.requiresGrad)
+        .init(requiresGrad: capture.inputs[input].requiresGradAfter && !capture.inputs[input].requiresGrad)
       }
     let elements = outputs + givenMemory
     for (position, element) in elements.enumerated() {
@@ -135,10 +138,11 @@ struct OutputClassification {
 
   /// Where a view was taken of an input after that was given other memory.
   private func viewOfGivenMemory(_ view: AliasView) -> (input: Int, steps: [ViewStep])? {
+    if inputsGivenMemory.isEmpty { return nil }
     let views = view.chain { _ in true }
-    for (index, input) in inputs.enumerated() where input.view.memory.origin != .input(index) {
-      guard let end = views.firstIndex(where: { $0 === input.view }) else { continue }
-      return (index, views[..<end].reversed().compactMap(\.step))
+    for input in inputsGivenMemory {
+      guard let end = views.firstIndex(where: { $0 === inputs[input].view }) else { continue }
+      return (input, views[..<end].reversed().compactMap(\.step))
     }
     return nil
   }
@@ -195,24 +199,19 @@ extension [CapturedValue] {
   /// Detached tensors that are none of these outputs, though several of them are views of one: to autograd they have it as their
   /// base.
   func detachedBases(_ facts: [AOTGraphCapture.OutputFacts]) -> [CapturedValue] {
-    var tensors: [CapturedTensor] = []
+    let returned = Set(compactMap(\.reference).map { ObjectIdentifier($0.view) })
+    var seen: Set<ObjectIdentifier> = []
+    var viewCounts: [ObjectIdentifier: Int] = [:]
+    var bases: [CapturedValue] = []
     for (element, facts) in zip(self, facts) {
       // One with a history has one of its own.
-      guard let tensor = element.reference, !facts.requiresGrad, !tensors.contains(where: { $0 === tensor }) else {
-        continue
-      }
-      tensors.append(tensor)
+      guard let tensor = element.reference, !facts.requiresGrad, seen.insert(ObjectIdentifier(tensor)).inserted,
+        let base = tensor.view.chain(while: { _ in true }).first(where: { $0 !== tensor.view && $0.isDetached }),
+        !returned.contains(ObjectIdentifier(base))
+      else { continue }
+      viewCounts[ObjectIdentifier(base), default: 0] += 1
+      if viewCounts[ObjectIdentifier(base)] == 2 { bases.append(.reference(CapturedTensor(base))) }
     }
-    let bases = tensors.compactMap { tensor in
-      tensor.view.chain { _ in true }.first { $0 !== tensor.view && $0.isDetached }
-    }
-    var shared: [AliasView] = []
-    for (index, base) in bases.enumerated()
-    where bases[..<index].contains(where: { $0 === base })
-      && !shared.contains(where: { $0 === base }) && !compactMap(\.reference).contains(where: { $0.view === base })
-    {
-      shared.append(base)
-    }
-    return shared.map { .reference(CapturedTensor($0)) }
+    return bases
   }
 }

@@ -38,10 +38,8 @@ struct AliasGroup {
         inputs: [input], range: graph[metadata: placeholders[input]].tensor?.elementBytes ?? 0..<0,
         bases: [capture.inputs[input].base].compactMap(\.self))
     }
-    while let (one, other) = firstOverlap(of: parts) {
-      let part = parts.remove(at: other)
-      parts[one].formUnion(part)
-    }
+    // The base of several may reach further than they do.
+    while case let merged = joined(parts), merged.count < parts.count { parts = merged }
     return parts.filter { $0.inputs.count > 1 }.map { AliasGroup(inputs: $0.inputs.sorted()) }
   }
 
@@ -66,13 +64,15 @@ struct AliasGroup {
     }
   }
 
-  private static func firstOverlap(of parts: [Part]) -> (Int, Int)? {
-    for (one, part) in parts.enumerated() {
-      for other in parts.indices.dropFirst(one + 1) where part.reach.overlaps(parts[other].reach) {
-        return (one, other)
-      }
+  /// The parts with those joined that reach into each other.
+  private static func joined(_ parts: [Part]) -> [Part] {
+    var joined: [Part] = []
+    var end = 0
+    for (part, reach) in parts.map({ ($0, $0.reach) }).sorted(by: { $0.1.lowerBound < $1.1.lowerBound }) {
+      if reach.lowerBound < end { joined[joined.count - 1].formUnion(part) } else { joined.append(part) }
+      end = max(end, reach.upperBound)
     }
-    return nil
+    return joined
   }
 }
 
